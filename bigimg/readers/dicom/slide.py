@@ -7,6 +7,7 @@ the glass and of its label are taken only by someone who asks for them.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bigimg.errors import PARTIAL, InconsistentSeries, InputError, counted, without_remedy
+from bigimg.errors import PARTIAL, InconsistentSeries, InputError, counted, damage, without_remedy
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.holes import each_box, hole_value, with_holes
 from bigimg.geometry.region import pieces, shape_of, shift
@@ -37,6 +38,8 @@ TABLE_BYTES = 300
 """Memory of the tables for each frame while they are made, measured."""
 LIBRARY_BYTES = 24_000_000
 """Memory of pydicom and the decoders, from the first frame on, measured."""
+MOST_CELLS = 1 << 25
+"""Places of tiles, taken or not, each of 8 bytes: a header of a few bytes can promise any number of them."""
 EVEN = 0.05
 """Largest deviation of a focal plane from an even distance, in parts of it."""
 
@@ -273,7 +276,7 @@ def _reader(image: _Image, source: str, of_source: tuple[str, ...]) -> SlideRead
     holes = _holes(spec, index, first.pixels, source)
     spec = with_holes(spec, holes, source=source, remedy="open another level by series=NUMBER")
     pixels = tuple(f.pixels for f in files)
-    return SlideReader(spec, _access(pixels), source, pixels, index, hole_value(spec.dtype, spec.padding))
+    return SlideReader(spec, _access(pixels, index), source, pixels, index, hole_value(spec.dtype, spec.padding))
 
 
 def _laid_out(image: _Image, paths: list[str], source: str, notes: list[str]) -> tuple[Array, Array]:
@@ -298,6 +301,9 @@ def _laid_out(image: _Image, paths: list[str], source: str, notes: list[str]) ->
             f"its tiles lie {planes[0]:g} to {planes[-1]:g} µm above the glass, as the focus followed the tissue"
         )
         planes, plane = planes[:1], np.zeros_like(plane)
+    if (cells := math.prod((len(paths), len(planes), *grid))) > MOST_CELLS:
+        what = f"its header says {cells} places of tiles, and at most {MOST_CELLS} are kept"
+        raise damage(source, what)
     index = np.full((len(paths), len(planes), *grid, 2), -1, np.int32)
     index[path, plane, tile[:, 0], tile[:, 1]] = where
     if (index[..., 0] >= 0).sum() < len(where):
@@ -413,7 +419,7 @@ def _holes(spec: ImageSpec, index: Array, pixels: Pixels, source: str) -> Iterat
         yield tuple(along[name] for name in spec.dims)
 
 
-def _access(files: Sequence[Pixels]) -> Access:
+def _access(files: Sequence[Pixels], index: Array) -> Access:
     from pydicom.uid import UID
 
     first = files[0]
@@ -421,4 +427,5 @@ def _access(files: Sequence[Pixels]) -> Access:
     codec = "uncompressed" if first.plain else UID(first.syntax).name.split(" (")[0]
     why = f"tiles of {first.rows} x {first.columns}, {codec}"
     coded = max(2 * tile, max(pixels.length // pixels.frames for pixels in files))
-    return Access("random", why, (), LIBRARY_BYTES + TABLE_BYTES * frames, 4 * tile + 2 * coded)
+    fixed = LIBRARY_BYTES + TABLE_BYTES * frames + index.nbytes
+    return Access("random", why, (), fixed, 4 * tile + 2 * coded)

@@ -7,10 +7,12 @@ views to one another are not applied. Pixels are unsigned, though the file says 
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,6 +34,9 @@ MOST_XML = 256 << 20
 """Bytes of an XML; one of 10,000 views has 10 MB."""
 
 MOST_TIMES = 100_000
+
+MOST_VIEWS = 1_000_000
+"""Time points times channels of a series."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ def open_bdv(source: str, *, series: int | str | None = None, allow_partial: boo
         sizes = [_named(group, len(times)) for group in groups]
         number, others = pick(source, sizes, series)
         group = groups[number]
+        if len(times) * len(group) > MOST_VIEWS:
+            raise damage(source, f"says {len(times)} time points of {len(group)} channels")
         names = np.array([[_view(path, file, t, setup.number) for setup in group] for t in times], object)
         like = _dtype(path, file, names)
         pixels = Hdf5Pixels(path, file, names.squeeze(), shape=group[0].size, dtype=like)
@@ -172,24 +179,29 @@ def _setup(element: Any, named: dict[tuple[str, str], str]) -> Setup:
 
 
 def _times(element: Any) -> list[int]:
-    """Return the time points: a range, a pattern such as ``0-5:2, 9``, or a list."""
+    """Return the time points; a few bytes can promise any number of them."""
+    found = list(itertools.islice(_promised(element), MOST_TIMES + 1))
+    if len(found) > MOST_TIMES:
+        raise ValueError(f"it has more than {MOST_TIMES} time points")
+    return found
+
+
+def _promised(element: Any) -> Iterator[int]:
+    """Yield the time points: a range, a pattern such as ``0-5:2, 9``, or a list."""
     if element.get("type") == "range":
         first, last = int(_text(element, "first")), int(_text(element, "last"))
-        if not 0 <= last - first < MOST_TIMES:
+        if not 0 <= first <= last:
             raise ValueError(f"time points from {first} to {last}")
-        return list(range(first, last + 1))
-    if element.get("type") == "list":
-        return [int(_text(each, "id")) for each in element.iter("Timepoint")]
-    found: list[int] = []
-    for part in filter(None, re.split(r"\s*,\s*", _text(element, "integerpattern"))):
-        match = re.fullmatch(r"(\d{1,6})(?:\s*-\s*(\d{1,6})(?:\s*:\s*(\d{1,6}))?)?", part)
-        if match is None:
-            raise ValueError(f"the time points are {part!r:.80}")
-        start, end, step = match.groups()
-        found += range(int(start), int(end or start) + 1, int(step or 1))
-    if len(found) > MOST_TIMES:
-        raise ValueError(f"{len(found)} time points")
-    return found
+        yield from range(first, last + 1)
+    elif element.get("type") == "list":
+        yield from (int(_text(each, "id")) for each in element.iter("Timepoint"))
+    else:
+        for part in filter(None, re.split(r"\s*,\s*", _text(element, "integerpattern"))):
+            match = re.fullmatch(r"(\d{1,6})(?:\s*-\s*(\d{1,6})(?:\s*:\s*(\d{1,6}))?)?", part)
+            if match is None:
+                raise ValueError(f"the time points are {part!r:.80}")
+            start, end, step = match.groups()
+            yield from range(int(start), int(end or start) + 1, int(step or 1))
 
 
 def _grouped(setups: list[Setup]) -> list[list[Setup]]:

@@ -26,8 +26,8 @@ from bigimg.readers.hdf5.reader import attributes, hdf5_reader, text_of
 from bigimg.readers.raw.plain import RawReader
 from bigimg.types import Array, Json, Shape
 
-MOST_TIMES = 100_000
-"""A file that says it has more time points is damaged."""
+MOST_VIEWS = 1_000_000
+"""Time points times channels; a file that says it has more is damaged."""
 
 SIZES = ("ImageSizeZ", "ImageSizeY", "ImageSizeX")
 
@@ -92,9 +92,10 @@ def _names(source: str, file: Any) -> Array:
         raise damage(source, f"has no time points and channels in {level}")
     said = text_of(attributes(source, file, f"{_info(file)}/TimeInfo"), "FileTimePoints")
     count = max(*(t + 1 for t, _ in found), int(said) if said.isdecimal() else 0)
-    if count > MOST_TIMES:
-        raise damage(source, f"says that it has {count} time points")
-    names = np.full((count, max(c + 1 for _, c in found)), None, object)
+    channels = max(c + 1 for _, c in found)
+    if count * channels > MOST_VIEWS:
+        raise damage(source, f"says that it has {count} time points of {channels} channels")
+    names = np.full((count, channels), None, object)
     for at, name in found.items():
         names[at] = name
     return names

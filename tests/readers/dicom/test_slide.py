@@ -403,3 +403,21 @@ def test_damage_is_named_or_changes_what_it_must(syntax: str, tmp_path: Path):
             assert i % 2 == 0, "a file that was cut opened"
     assert outcomes["named"] >= 12
     assert not outcomes["not named"]
+
+
+def test_places_of_tiles_are_bounded_before_they_are_made(tmp_path: Path):
+    made = sparse([0])
+    made.TotalPixelMatrixRows, made.TotalPixelMatrixColumns = 1 << 20, 1 << 20
+    made.Rows = made.Columns = 16
+    made.PixelData = bytes(16 * 16 * 3)
+    with pytest.raises(InputError, match=r"a\.dcm: its header says 4294967296 places of tiles"):
+        open_file(save(made, tmp_path / "a.dcm"))
+
+
+def test_the_table_of_tiles_is_counted(tmp_path: Path):
+    fixed = []
+    for size in (16, 1600):
+        made = sparse([0])
+        made.TotalPixelMatrixRows, made.TotalPixelMatrixColumns = 50, size * COLUMNS
+        fixed.append(open_file(save(made, tmp_path / f"{size}.dcm")).access.fixed_bytes)
+    assert fixed[1] - fixed[0] == 8 * 4 * (1600 - 16)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,7 @@ from bigimg.errors import InputError, InputNotFoundError, UsageError
 from bigimg.geometry.region import full
 from bigimg.reader import Reader
 from bigimg.readers.registry import open_file
+from bigimg.readers.vendor import bdv as of_bdv
 from bigimg.testing import check_reader
 from bigimg.types import Array
 from tests.readers.vendor.hdf5_files import bdv
@@ -122,3 +124,27 @@ def test_what_leads_elsewhere_or_is_not_read(tmp_path: Path) -> None:
         file["t00001"] = h5py.ExternalLink("other.h5", "t00001")
     with pytest.raises(InputError, match=r"is a link to the file 'other\.h5'"):
         open_file(path)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        f"<Timepoints><integerpattern>{','.join(['0-999999'] * 20)}</integerpattern></Timepoints>",
+        '<Timepoints type="range"><first>0</first><last>999999999</last></Timepoints>',
+    ],
+)
+def test_time_points_are_bounded_before_they_are_listed(tmp_path: Path, times: str) -> None:
+    path = bdv(tmp_path / "a.xml", VIEWS, SETUPS, times=times)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="it has more than 100000 time points"):
+            open_file(path)
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_views_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_bdv, "MOST_VIEWS", 3)
+    with pytest.raises(InputError, match="2 time points of 2 channels"):
+        open_file(bdv(tmp_path / "a.xml", VIEWS, SETUPS))

@@ -190,3 +190,12 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
         del file["DataSet"]
     with pytest.raises(InputError, match=r"has no DataSet/ResolutionLevel 0"):
         open_file(path)
+
+
+def test_time_points_and_channels_are_bounded_together(tmp_path: Path) -> None:
+    path = imaris(tmp_path / "a.ims", ARRAY)
+    with h5py.File(path, "r+") as file:
+        level = file["DataSet/ResolutionLevel 0"]
+        level["TimePoint 99998/Channel 999998/Data"] = ARRAY[0, 0]
+    with pytest.raises(InputError, match="99999 time points of 999999 channels"):
+        open_file(path)
