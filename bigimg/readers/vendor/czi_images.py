@@ -81,20 +81,23 @@ class Mosaic:
     layout: Array
     """Number of the layout of each plane; -1 where it has no tile."""
 
-    def parts(self, plane: tuple[int, ...], region: Region) -> Iterator[tuple[Any, list[Region]]]:
-        """Yield each tile that is seen in rows and columns of a plane, and the boxes in which it is seen.
+    seen: tuple[Array, ...]
+    """Pixels that are seen of each tile of a layout."""
+
+    def parts(self, plane: tuple[int, ...], region: Region) -> Iterator[tuple[Any, int, list[Region]]]:
+        """Yield each tile that is seen in rows and columns of a plane, its pixels that are, and the boxes of those.
 
         All count pixels as the file does, which may begin at any number.
         """
         if self.layout[plane] < 0:
             return
         rows, columns = region
-        parts = self.layouts[self.layout[plane]]
+        parts, seen = self.layouts[self.layout[plane]], self.seen[self.layout[plane]]
         met = (parts[:, 1] < rows.stop) & (parts[:, 2] > rows.start)
         met &= (parts[:, 3] < columns.stop) & (parts[:, 4] > columns.start)
         for number, found in itertools.groupby(parts[met].tolist(), key=lambda part: part[0]):
             boxes = [overlap(region, (slice(a, b), slice(c, d))) for _, a, b, c, d in found]
-            yield self.tiles[self.first[plane] + number], boxes
+            yield self.tiles[self.first[plane] + number], int(seen[number]), boxes
 
 
 def images_of(path: str, directory: Directory) -> list[Series]:
@@ -199,4 +202,7 @@ def mosaic_of(series: Series, planes: Sequence[Sequence[int]]) -> Mosaic:
         if (number := known.setdefault(boxes.tobytes(), len(layouts))) == len(layouts):
             layouts.append(seen_parts(boxes))
         layout[plane] = number
-    return Mosaic(tiles, first[:-1].reshape(shape), tuple(layouts), layout.reshape(shape))
+    seen = (
+        np.bincount(each[:, 0], (each[:, 2] - each[:, 1]) * (each[:, 4] - each[:, 3])) for each in layouts
+    )
+    return Mosaic(tiles, first[:-1].reshape(shape), tuple(layouts), layout.reshape(shape), tuple(seen))
