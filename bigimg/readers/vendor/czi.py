@@ -161,14 +161,16 @@ def open_czi(
 
 
 def _kept(series: Series, planes: Sequence[Sequence[int]], pixels: Pixels) -> int:
-    """Return how many decoded tiles are kept until all of them was read: about a row of them; 0 where that is too much.
-
-    A block of a stack has many planes, and as many rows of tiles.
-    """
+    """Return how many decoded tiles are kept until all of them was read: about a row of them, where that helps."""
     boxes = _of_a_plane(series)
-    row = min(-(-series.size[1] // pitch(boxes)[1]) + BESIDE, 2 * len(boxes))
-    is_plain = (series.tiles["codec"] == PLAIN).all()
-    return 0 if is_plain or len(planes[2]) > 1 or row * tile_bytes(series.tiles, pixels) > KEPT_BYTES else row
+    steps = pitch(boxes)
+    row = min(-(-series.size[1] // steps[1]) + BESIDE, 2 * len(boxes))
+    on_grid = not ((boxes[:, ::2] - series.corner) % steps).any()
+    if on_grid and all(step.bit_count() == 1 for step in steps):
+        return 0  # blocks are powers of two as well, and cut no tile
+    if (series.tiles["codec"] == PLAIN).all() or len(planes[2]) > 1:  # a block of a stack meets many planes
+        return 0
+    return row if row * tile_bytes(series.tiles, pixels) <= KEPT_BYTES else 0
 
 
 def _of_a_plane(series: Series) -> Array:

@@ -22,9 +22,6 @@ from bigimg.readers.vendor.czi_directory import HEAD_BYTES, SEGMENT_BYTES, Pixel
 from bigimg.readers.vendor.kept import KeptTiles
 from bigimg.types import Array, Region, Shape
 
-BAND_BYTES = 1 << 18
-"""Bytes of an uncompressed tile that are read at once: so few that the processor's cache holds them until they are
-copied to their places."""
 ENTRY_ROOM = 240
 """Bytes that the directory entry in the head of a tile takes at least."""
 PLAIN, JPEG, LZW, JPEG_XR, ZSTD, ZSTD_HEADED = 0, 1, 2, 4, 5, 6
@@ -144,7 +141,7 @@ class Tiles:
         row_bytes = math.prod(shape[1:]) * item
         across = slice(0, shape[1]) if row_bytes <= GAP_BYTES else columns  # short rows are read whole
         inner = slice(columns.start - across.start, columns.stop - across.start)
-        for _, (lines,) in pieces((rows,), (max(1, BAND_BYTES // row_bytes),)):
+        for _, (lines,) in pieces((rows,), (max(1, READ_BYTES // row_bytes),)):
             pixels = np.empty((lines.stop - lines.start, across.stop - across.start, shape[2]), self.dtype)
             read_runs(pixels, (lines, across, slice(0, shape[2])), shape, read)
             target = part.target[:, lines.start - rows.start : lines.stop - rows.start]
@@ -246,7 +243,7 @@ def read_bytes(tiles: Array, pixels: Pixels) -> int:
     """Return the most memory that copying from one of ``tiles`` takes, in bytes."""
     # The coded bytes, the decoded ones, and a copy of these in which the decoder moves bytes.
     coded = 3 * tile_bytes(tiles, pixels)
-    return READ_BYTES + (coded if (tiles["codec"] != PLAIN).any() else BAND_BYTES)
+    return READ_BYTES + (coded if (tiles["codec"] != PLAIN).any() else READ_BYTES)
 
 
 def _put(target: Array, pixels: Array, samples: range, *, bgr: bool) -> None:
