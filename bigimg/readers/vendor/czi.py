@@ -37,8 +37,8 @@ from bigimg.readers.vendor.czi_directory import (
 from bigimg.readers.vendor.czi_images import (
     Mosaic,
     Series,
+    at_one_index,
     check_kind,
-    chosen,
     images_of,
     mosaic_of,
     planes_of,
@@ -137,16 +137,16 @@ def open_czi(
     MissingExtraError
         czifile is not installed.
     UsageError
-        There is no such series, or an index of an axis must be chosen.
+        There is no such series, or no such index of an axis.
     InputError
-        The file is cut or damaged, lacks planes, or is of a kind that is not read.
+        The file is cut or damaged, lacks planes, is of a kind that is not read, or an index must be chosen.
     """
     path = os.fspath(source)
     file = bytes_of(path)
     directory = read_directory(path, file)
     every = images_of(path, directory)
     number, others = pick(path, [Named(each.name, each.shape) for each in every], series)
-    image, said = chosen(path, every[number], axis or {})
+    image, said = at_one_index(path, every[number], axis)
     check_kind(path, file, image)
     pixels = PIXELS[int(image.tiles["pixels"][0])]
     planes = planes_of(path, image, every, czi_meta.planned(directory.xml))
