@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from bigimg.errors import InputError, UsageError
@@ -89,6 +89,50 @@ def pick(
         f"the file has {len(every)} series, and this is {number}: {_listed(every)}; choose with series=NUMBER"
     )
     return number, (others,)
+
+
+def pick_indices(
+    path: str, what: str, there: Mapping[str, Sequence[int]], axis: Mapping[str, int] | None
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Return one index along each axis of a file that is none of t c z y x, and sentences about the others.
+
+    Parameters
+    ----------
+    path : str
+        Of the file, for messages.
+    what : str
+        The image, for messages: ``series 0``.
+    there : mapping of str to sequence of int
+        The indices along each such axis, in ascending order.
+    axis : mapping of str to int, optional
+        What a user chose; an axis of length 1 needs no choice.
+
+    Raises
+    ------
+    UsageError
+        A user chose an index, or an axis, that is not there.
+    InputError
+        An axis lacks a choice.
+
+    Examples
+    --------
+    >>> pick_indices("a.czi", "scene 0", {"H": range(5), "B": [0]}, {"H": 3})
+    ({'H': 3, 'B': 0}, ('scene 0 has the axis H (0 to 4), and this is 3',))
+    """
+    found, said, asked = {}, [], dict(axis or {})
+    for name in asked.keys() - there.keys():
+        known = " and ".join(there) or "none of this kind"
+        raise UsageError(f"{path}: axis={asked!r}: {what} has no axis {name} to choose from, it has {known}")
+    for name, indices in there.items():
+        has = f"{what} has the axis {name} ({indices[0]} to {indices[-1]})"
+        if name not in asked and len(indices) > 1:
+            raise InputError(f"{path}: {has}, of which one must be chosen: axis={{{name!r}: {indices[0]}}}")
+        found[name] = asked.get(name, indices[0])
+        if found[name] not in indices:
+            raise UsageError(f"{path}: axis={{{name!r}: {found[name]!r}}}: {has}; choose one of these")
+        if len(indices) > 1:
+            said.append(f"{has}, and this is {found[name]}")
+    return found, tuple(said)
 
 
 def only_photos(path: str) -> InputError:

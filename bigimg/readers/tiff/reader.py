@@ -7,7 +7,6 @@ they mean. The file is parsed once and tifffile closed again; two tables of numb
 
 from __future__ import annotations
 
-import logging
 import os
 import struct
 import threading
@@ -20,7 +19,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 import tifffile
 
-from bigimg.errors import PARTIAL, InputError, damage, one_line, reading
+from bigimg.errors import PARTIAL, InputError, damage, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.holes import each_box, hole_value, with_holes
 from bigimg.geometry.region import shape_of
@@ -29,6 +28,7 @@ from bigimg.reader import PARTS, Access
 from bigimg.readers.allowed import known_channels, known_unit, public_and_private
 from bigimg.readers.asked_axes import Pages
 from bigimg.readers.complex_values import is_complex, of_one_part, real_of
+from bigimg.readers.logged import logged_warnings
 from bigimg.readers.orientation import orientation
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
 from bigimg.readers.resolution import as_written
@@ -48,9 +48,6 @@ from bigimg.types import Array, Kind, Part, Region
 
 WHOLE_BYTES = 64 << 20
 """Largest single compressed segment whose source is not ``whole``: every read of a segment decodes all of it."""
-
-MOST_WARNINGS = 100
-"""Of a library about one file."""
 
 PARSE_ERRORS = (*DECODE_ERRORS, AttributeError, AssertionError, struct.error, SyntaxError)
 """What tifffile's plain Python raises on broken bytes; SyntaxError is that of broken XML."""
@@ -405,27 +402,6 @@ def _file(path: str, chain: Chain, wanted: int | str | None, omexml: str | None)
         )
     with with_pages(path, chain, lacking, end) as file:
         yield file
-
-
-@contextmanager
-def logged_warnings(library: str) -> Iterator[list[str]]:
-    """Collect the warnings that ``library`` logs in this thread, once each; they are not printed."""
-    found: list[str] = []
-    thread, logger = threading.get_ident(), logging.getLogger(library)
-
-    def collect(record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING or threading.get_ident() != thread:
-            return True
-        text = one_line(record.getMessage())
-        if len(found) < MOST_WARNINGS and text not in found:
-            found.append(text)
-        return False
-
-    logger.addFilter(collect)
-    try:
-        yield found
-    finally:
-        logger.removeFilter(collect)
 
 
 def _codec(compression: int) -> str:

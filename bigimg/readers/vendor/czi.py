@@ -24,19 +24,32 @@ from bigimg.readers.never_written import checked_written
 from bigimg.readers.raw.plain import CHUNK, is_wide
 from bigimg.readers.several import Named, pick
 from bigimg.readers.vendor import czi_meta
-from bigimg.readers.vendor.czi_directory import PIXELS, PLANES, Directory, bytes_of, read_directory, sample_of
+from bigimg.readers.vendor.czi_directory import (
+    PIXELS,
+    PLANES,
+    Directory,
+    Pixels,
+    bytes_of,
+    read_directory,
+    sample_of,
+)
 from bigimg.readers.vendor.czi_images import (
     Mosaic,
     Series,
+    at_one_index,
     check_kind,
-    chosen,
     images_of,
     mosaic_of,
     planes_of,
 )
-from bigimg.readers.vendor.czi_tiles import CODECS, PLAIN, Part, Tiles, read_bytes
+from bigimg.readers.vendor.czi_tiles import CODECS, PLAIN, Part, Tiles, read_bytes, tile_bytes
 from bigimg.readers.vendor.mosaic import gaps, pitch
 from bigimg.types import Array, Region
+
+KEPT_BYTES = 1 << 27
+"""The most that decoded tiles which are wanted again take; where a row of tiles is larger, none is kept."""
+BESIDE = 4
+"""Tiles that are kept beside one row of them: those at the ends of the blocks that are read now."""
 
 
 class CziReader:
@@ -70,9 +83,9 @@ class CziReader:
         """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
         along = dict(zip(self.spec.dims, region, strict=True))
         t, c, z, y, x = (along.get(name, slice(0, 1)) for name in "tczyx")
-        result = np.zeros(shape_of((t, c, z, y, x)), self.spec.dtype)
-        if self.spec.missing and (empty := hole_value(self.spec.dtype, self.spec.padding)):
-            result[...] = empty
+        result = np.empty(shape_of((t, c, z, y, x)), self.spec.dtype)
+        if self.spec.missing:  # what no tile covers is among these
+            result[...] = hole_value(self.spec.dtype, self.spec.padding)
         place = shift((y, x), tuple(-n for n in self.corner))
         samples = self.tiles.pixels.samples
         for channel in range(c.start // samples, -(-c.stop // samples)):
@@ -81,19 +94,20 @@ class CziReader:
             at = channel * samples + wanted.start - c.start
             for i, k in itertools.product(range(t.start, t.stop), range(z.start, z.stop)):
                 target = result[i - t.start, at : at + len(wanted), k - z.start]
-                for tile, boxes in self.mosaic.parts((i, channel, k), place):
+                for tile, seen, boxes in self.mosaic.parts((i, channel, k), place):
                     top, _, left, _ = tile["box"].tolist()
                     targets = [shift(box, (place[0].start, place[1].start)) for box in boxes]
                     parts = [
                         Part(target[:, *own], shift(box, (top, left)))
                         for own, box in zip(targets, boxes, strict=True)
                     ]
-                    self.tiles.copy(tile, parts, wanted)
+                    self.tiles.copy(tile, parts, wanted, seen)
         return result[tuple(slice(None) if name in along else 0 for name in "tczyx")]
 
     def close(self) -> None:
-        """Let go of the file; a later read opens it again."""
+        """Let go of the file and of tiles that are kept; a later read opens it again."""
         self.tiles.file.close()
+        self.tiles.kept.clear()
 
 
 def open_czi(
@@ -120,32 +134,53 @@ def open_czi(
     MissingExtraError
         czifile is not installed.
     UsageError
-        There is no such series, or an index of an axis must be chosen.
+        There is no such series, or no such index of an axis.
     InputError
-        The file is cut or damaged, lacks planes, or is of a kind that is not read.
+        The file is cut or damaged, lacks planes, is of a kind that is not read, or an index must be chosen.
     """
     path = os.fspath(source)
     file = bytes_of(path)
     directory = read_directory(path, file)
     every = images_of(path, directory)
     number, others = pick(path, [Named(each.name, each.shape) for each in every], series)
-    image, said = chosen(path, every[number], axis or {})
+    image, said = at_one_index(path, every[number], axis)
     check_kind(path, file, image)
     pixels = PIXELS[int(image.tiles["pixels"][0])]
-    tiles = Tiles(path, file, pixels)
+    planes = planes_of(path, image, every, czi_meta.planned(directory.xml))
+    tiles = Tiles(path, file, pixels, _kept(image, planes, pixels))
     for tile in sample_of(image.tiles):
         tiles.check(tile)
-    planes = planes_of(path, image, every, czi_meta.planned(directory.xml))
     mosaic = mosaic_of(image, planes)
-    spec = replace(_spec(directory, image, planes, pixels.samples), of_source=(*others, *said))
+    spec = replace(_spec(directory, image, planes, tiles), of_source=(*others, *said))
     spec = _with_holes(path, spec, image, mosaic, pixels.samples, allow_partial=allow_partial)
-    access = _access(directory, image, spec)
+    access = _access(directory, image, spec, tiles)
     return CziReader(path, spec, access, mosaic, image.corner, tiles)
 
 
-def _spec(directory: Directory, series: Series, planes: Sequence[Sequence[int]], samples: int) -> ImageSpec:
+def _kept(series: Series, planes: Sequence[Sequence[int]], pixels: Pixels) -> int:
+    """Return how many decoded tiles are kept until all of them was read: about a row of them, where that helps."""
+    boxes = _of_a_plane(series)
+    steps = pitch(boxes)
+    row = min(-(-series.size[1] // steps[1]) + BESIDE, 2 * len(boxes))
+    on_grid = not ((boxes[:, ::2] - series.corner) % steps).any()
+    if on_grid and all(step.bit_count() == 1 for step in steps):
+        return 0  # blocks are powers of two as well, and cut no tile
+    if (series.tiles["codec"] == PLAIN).all() or len(planes[2]) > 1:  # a block of a stack meets many planes
+        return 0
+    return row if row * tile_bytes(series.tiles, pixels) <= KEPT_BYTES else 0
+
+
+def _of_a_plane(series: Series) -> Array:
+    """Return the boxes of the tiles of one plane."""
+    planes = series.tiles[list(PLANES)]
+    boxes: Array = series.tiles["box"][planes == planes[0]].astype(np.int64)
+    return boxes
+
+
+def _spec(directory: Directory, series: Series, planes: Sequence[Sequence[int]], tiles: Tiles) -> ImageSpec:
     """Return the description of an image, without what it lacks."""
-    xml, pixels = directory.xml, PIXELS[int(series.tiles["pixels"][0])]
+    xml, pixels = directory.xml, tiles.pixels
+    samples = pixels.samples
     times, numbers, depth = planes
     sizes = (len(times), len(numbers) * samples, len(depth), *series.size)
     starts = (times[0], 0, depth[0], *series.corner)
@@ -162,9 +197,9 @@ def _spec(directory: Directory, series: Series, planes: Sequence[Sequence[int]],
         channels = [replace(color, name=before + color.name) for before in prefix for color in colors]
     known, names = known_channels(channels)
     meta, private = public_and_private(czi_meta.fields(xml, numbers), "czi")
-    planes_of_tiles = series.tiles[list(PLANES)]
-    rows, columns = pitch(series.tiles["box"][planes_of_tiles == planes_of_tiles[0]].astype(np.int64))
-    if (series.tiles["codec"] == PLAIN).all():  # all pieces cost the same, so any size of chunk will do
+    rows, columns = pitch(_of_a_plane(series))
+    # Where pieces of tiles cost what all of them do, any size of chunk will do.
+    if tiles.kept.most or (series.tiles["codec"] == PLAIN).all():
         rows, columns = 1, CHUNK
     chunk = {"t": 1, "c": samples, "z": 1, "y": rows, "x": columns}
     chunks = tuple(min(chunk[each.name], each.size) for each in axes)
@@ -204,14 +239,15 @@ def _with_holes(
     return replace(spec, missing=missing, notes=(*spec.notes, note))
 
 
-def _access(directory: Directory, series: Series, spec: ImageSpec) -> Access:
+def _access(directory: Directory, series: Series, spec: ImageSpec, tiles: Tiles) -> Access:
     codecs = sorted(set(series.tiles["codec"].tolist()))
     boxes = series.tiles["box"].astype(np.int64)
     rows, columns = int((boxes[:, 1] - boxes[:, 0]).max()), int((boxes[:, 3] - boxes[:, 2]).max())
-    pixels = PIXELS[int(series.tiles["pixels"][0])]
+    pixels = tiles.pixels
+    kept_bytes = tiles.kept.most * tile_bytes(series.tiles, pixels)
     names = " and ".join(dict.fromkeys(CODECS[codec] for codec in codecs))
     wide = codecs == [PLAIN] and is_wide(spec.dims, columns * pixels.samples * spec.dtype.itemsize)
     return Access(
-        "random", f"tiles of {rows} x {columns}, {names}", fixed_bytes=directory.memory_bytes,
+        "random", f"tiles of {rows} x {columns}, {names}", fixed_bytes=directory.memory_bytes + kept_bytes,
         read_bytes=read_bytes(series.tiles, pixels), wide=wide,
     )  # fmt: skip

@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from bigimg.errors import InputError, MissingExtraError, damage, one_line
+from bigimg.readers.logged import logged_warnings
 from bigimg.readers.raw.plain import RawFile
-from bigimg.readers.tiff.reader import logged_warnings
 from bigimg.types import Array, Shape
 from bigimg.version import install_line
 

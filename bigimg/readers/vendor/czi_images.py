@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError, UsageError, damage
+from bigimg.errors import InputError, damage
 from bigimg.geometry.region import overlap
 from bigimg.readers.raw.plain import RawFile
+from bigimg.readers.several import pick_indices
 from bigimg.readers.vendor import czi_meta
 from bigimg.readers.vendor.czi_directory import (
     CHOSEN,
@@ -81,20 +82,23 @@ class Mosaic:
     layout: Array
     """Number of the layout of each plane; -1 where it has no tile."""
 
-    def parts(self, plane: tuple[int, ...], region: Region) -> Iterator[tuple[Any, list[Region]]]:
-        """Yield each tile that is seen in rows and columns of a plane, and the boxes in which it is seen.
+    seen: tuple[Array, ...]
+    """Pixels that are seen of each tile of a layout."""
+
+    def parts(self, plane: tuple[int, ...], region: Region) -> Iterator[tuple[Any, int, list[Region]]]:
+        """Yield each tile that is seen in rows and columns of a plane, its pixels that are, and the boxes of those.
 
         All count pixels as the file does, which may begin at any number.
         """
         if self.layout[plane] < 0:
             return
         rows, columns = region
-        parts = self.layouts[self.layout[plane]]
+        parts, seen = self.layouts[self.layout[plane]], self.seen[self.layout[plane]]
         met = (parts[:, 1] < rows.stop) & (parts[:, 2] > rows.start)
         met &= (parts[:, 3] < columns.stop) & (parts[:, 4] > columns.start)
         for number, found in itertools.groupby(parts[met].tolist(), key=lambda part: part[0]):
             boxes = [overlap(region, (slice(a, b), slice(c, d))) for _, a, b, c, d in found]
-            yield self.tiles[self.first[plane] + number], boxes
+            yield self.tiles[self.first[plane] + number], int(seen[number]), boxes
 
 
 def images_of(path: str, directory: Directory) -> list[Series]:
@@ -123,26 +127,12 @@ def images_of(path: str, directory: Directory) -> list[Series]:
     return found
 
 
-def chosen(path: str, series: Series, axis: Mapping[str, int]) -> tuple[Series, tuple[str, ...]]:
-    """Return ``series`` at one index of each axis of which one must be chosen, and a sentence about the others."""
-    said: list[str] = []
-    for name in axis:
-        if name not in CHOSEN:
-            raise UsageError(
-                f"{path}: axis={dict(axis)!r}: it has no axis {name!r} to choose of, only {' and '.join(CHOSEN)}"
-            )
-    for name in CHOSEN:
-        there = np.unique(series.tiles[name]).tolist()
-        wanted = axis.get(name, there[0] if len(there) == 1 else None)
-        has = f"scene {max(series.scene, 0)} has the axis {name} ({there[0]} to {there[-1]})"
-        if wanted is None:
-            raise InputError(f"{path}: {has}, of which one must be chosen: axis={{{name!r}: {there[0]}}}")
-        if wanted not in there:
-            raise UsageError(f"{path}: axis={{{name!r}: {wanted!r}}}: {has}; choose one of these")
-        if len(there) > 1:
-            said.append(f"{has}, and this is {wanted}")
-        series = replace(series, tiles=series.tiles[series.tiles[name] == wanted])
-    return series, tuple(said)
+def at_one_index(path: str, series: Series, axis: Mapping[str, int] | None) -> tuple[Series, tuple[str, ...]]:
+    """Return ``series`` at one index of each axis of which one must be chosen, and sentences about the others."""
+    there = {name: np.unique(series.tiles[name]).tolist() for name in CHOSEN}
+    index, said = pick_indices(path, f"scene {max(series.scene, 0)}", there, axis)
+    meant = np.logical_and.reduce([series.tiles[name] == number for name, number in index.items()])
+    return replace(series, tiles=series.tiles[meant]), said
 
 
 def check_kind(path: str, file: RawFile, series: Series) -> None:
@@ -199,4 +189,7 @@ def mosaic_of(series: Series, planes: Sequence[Sequence[int]]) -> Mosaic:
         if (number := known.setdefault(boxes.tobytes(), len(layouts))) == len(layouts):
             layouts.append(seen_parts(boxes))
         layout[plane] = number
-    return Mosaic(tiles, first[:-1].reshape(shape), tuple(layouts), layout.reshape(shape))
+    seen = (
+        np.bincount(each[:, 0], (each[:, 2] - each[:, 1]) * (each[:, 4] - each[:, 3])) for each in layouts
+    )
+    return Mosaic(tiles, first[:-1].reshape(shape), tuple(layouts), layout.reshape(shape), tuple(seen))

@@ -14,15 +14,14 @@ import imagecodecs
 import numpy as np
 
 from bigimg.errors import InputError, damage, one_line
-from bigimg.geometry.region import full, pieces, shape_of
+from bigimg.geometry.region import count, pieces
 from bigimg.readers.coded_sizes import check_coded_size
 from bigimg.readers.codestreams import jpeg_is_cut, jxr_is_cut
-from bigimg.readers.raw.plain import READ_BYTES, RawFile, read_runs
+from bigimg.readers.raw.plain import GAP_BYTES, READ_BYTES, RawFile, read_runs
 from bigimg.readers.vendor.czi_directory import HEAD_BYTES, SEGMENT_BYTES, Pixels, check_place
+from bigimg.readers.vendor.kept import KeptTiles
 from bigimg.types import Array, Region, Shape
 
-BAND_BYTES = 1 << 22
-"""Bytes of an uncompressed tile that are read at once."""
 ENTRY_ROOM = 240
 """Bytes that the directory entry in the head of a tile takes at least."""
 PLAIN, JPEG, LZW, JPEG_XR, ZSTD, ZSTD_HEADED = 0, 1, 2, 4, 5, 6
@@ -61,13 +60,16 @@ class Tiles:
     file : RawFile
         Its bytes.
     pixels : Pixels
+    kept : int
+        Decoded tiles that are kept until all that is seen of them was read.
     """
 
-    def __init__(self, path: str, file: RawFile, pixels: Pixels) -> None:
+    def __init__(self, path: str, file: RawFile, pixels: Pixels, kept: int = 0) -> None:
         self.path, self.file, self.pixels = path, file, pixels
         self.dtype = np.dtype(pixels.dtype)
+        self.kept = KeptTiles[tuple[Array, bool]](kept)
 
-    def copy(self, tile: Any, parts: Sequence[Part], samples: range) -> None:
+    def copy(self, tile: Any, parts: Sequence[Part], samples: range, seen: int) -> None:
         """Copy ``samples``, of which red is the first, of some parts of a tile; it is decoded once.
 
         Parameters
@@ -75,51 +77,59 @@ class Tiles:
         tile : element of an array of TILE
         parts : sequence of Part
         samples : range
+        seen : int
+            Pixels of the tile that no other one covers.
 
         Raises
         ------
         InputError
             The tile is not what the directory says, is damaged, or a part of it was not recorded.
         """
-        start, length, mask = self._place(tile)
         shape = (
             int(tile["box"][1] - tile["box"][0]),
             int(tile["box"][3] - tile["box"][2]),
             self.pixels.samples,
         )
-        if mask is not None:
-            self._check_recorded(tile, mask, shape, [part.box for part in parts])
-        codec, size = int(tile["codec"]), math.prod(shape) * self.dtype.itemsize
-        if codec == PLAIN:
-            if length < size:  # more is padding
+        if int(tile["codec"]) == PLAIN:
+            start, length = self.check(tile)
+            if length < (size := math.prod(shape) * self.dtype.itemsize):  # more is padding
                 raise self._error(
                     tile, f"has {length} bytes of pixels where {shape} {self.dtype} take {size}"
                 )
             for part in parts:
                 self._copy_plain(part, start, shape, samples)
             return
-        # A tile that goes somewhere as a whole is decoded there.
-        whole = self._is_direct(parts[0]) and parts[0].target.shape == (1, *shape[:2])
-        decoded, bgr = self._decoded(tile, start, length, shape, parts[0].target if whole else None)
-        for part in parts if not whole or not np.may_share_memory(decoded, parts[0].target) else ():
+        if self._is_direct(first := parts[0]) and first.target.shape == (1, *shape[:2]):
+            decoded, bgr = self._decoded(tile, shape, first.target)
+            if np.may_share_memory(decoded, first.target):
+                return
+        else:
+            wanted = len(samples) * sum(count(part.box) for part in parts)
+            decoded, bgr = self.kept.get(
+                int(tile["at"]), wanted, seen * shape[2], lambda: self._decoded(tile, shape, None)
+            )
+        for part in parts:
             _put(part.target, decoded[part.box], samples, bgr=bgr)
 
-    def check(self, tile: Any) -> None:
-        """Refuse a tile that is not what the directory says, or of which a part was not recorded; no pixel is read."""
-        _, _, mask = self._place(tile)
-        if mask is not None:
-            self._check_recorded(tile, mask, mask.shape, [full(mask.shape)])
+    def check(self, tile: Any) -> tuple[int, int]:
+        """Return first byte and length of the pixels of a tile; none of them is read.
 
-    def _check_recorded(self, tile: Any, mask: Array, shape: Shape, boxes: Sequence[Region]) -> None:
-        if mask.shape != shape[:2] or not all(mask[box].all() for box in boxes):
+        Raises
+        ------
+        InputError
+            The tile is not what the directory says, or a part of it was not recorded.
+        """
+        start, length, mask = self._place(tile)
+        if mask is not None and (mask.shape != tuple(tile["stored"]) or not mask.all()):
             what = "has pixels that were not recorded, by its own mask, and such tiles are not read"
             raise InputError(
                 f"{self.path}: the tile at byte {int(tile['at'])} {what}; save it without them in ZEN"
             )
+        return start, length
 
     def _copy_plain(self, part: Part, start: int, shape: Shape, samples: range) -> None:
         """Copy a part of uncompressed pixels from byte ``start`` on, a few rows at once."""
-        item, (rows, columns) = self.dtype.itemsize, shape_of(part.box)
+        item, (rows, columns) = self.dtype.itemsize, part.box
 
         def read(flat: Array, first: int) -> None:
             at = start + first * item
@@ -128,31 +138,31 @@ class Tiles:
         if self._is_direct(part):
             read_runs(part.target[0], part.box, shape[:2], read)
             return
-        band = max(1, BAND_BYTES // (columns * self.pixels.samples * item))
-        for _, (lines,) in pieces(full((rows,)), (band,)):
-            pixels = np.empty((lines.stop - lines.start, columns, self.pixels.samples), self.dtype)
-            top = part.box[0].start
-            box = slice(lines.start + top, lines.stop + top), part.box[1], slice(0, self.pixels.samples)
-            read_runs(pixels, box, shape, read)
-            _put(part.target[:, lines], pixels, samples, bgr=True)
+        row_bytes = math.prod(shape[1:]) * item
+        across = slice(0, shape[1]) if row_bytes <= GAP_BYTES else columns  # short rows are read whole
+        inner = slice(columns.start - across.start, columns.stop - across.start)
+        for _, (lines,) in pieces((rows,), (max(1, READ_BYTES // row_bytes),)):
+            pixels = np.empty((lines.stop - lines.start, across.stop - across.start, shape[2]), self.dtype)
+            read_runs(pixels, (lines, across, slice(0, shape[2])), shape, read)
+            target = part.target[:, lines.start - rows.start : lines.stop - rows.start]
+            _put(target, pixels[:, inner], samples, bgr=True)
 
     def _is_direct(self, part: Part) -> bool:
         """Return whether the pixels go to ``part`` as they are."""
         return self.pixels.samples == 1 and part.target.flags.c_contiguous and part.target.dtype == self.dtype
 
-    def _decoded(
-        self, tile: Any, start: int, length: int, shape: Shape, room: Array | None
-    ) -> tuple[Array, bool]:
+    def _decoded(self, tile: Any, shape: Shape, room: Array | None) -> tuple[Array, bool]:
         """Return the pixels of a coded tile, of shape (rows, columns, samples), and whether blue is the first.
 
         They are in ``room``, where one is given and the decoder can use it.
         """
+        start, length = self.check(tile)
         codec, size = int(tile["codec"]), math.prod(shape) * self.dtype.itemsize
         if not 0 < length <= size + size // 2 + SLACK_BYTES:
             raise self._error(tile, f"has {length} coded bytes for {size} of pixels")
         data = self._bytes(tile, start, length)
-        if length == size and codec in MAGIC and not data.startswith(MAGIC[codec]):
-            return np.frombuffer(data, self.dtype).reshape(shape), True
+        if length == size and codec in MAGIC and not bytes(data[:4]).startswith(MAGIC[codec]):
+            return data.view(self.dtype).reshape(shape), True
         try:
             found = np.asarray(self._decode(codec, data, shape, room))
         except DECODE_ERRORS as error:
@@ -165,15 +175,16 @@ class Tiles:
             raise self._error(tile, f"{what} where {self.dtype} of shape {shape} should be")
         return found.reshape(shape), codec == LZW
 
-    def _decode(self, codec: int, data: bytes, shape: Shape, into: Array | None) -> Array:
-        count, itemsize = math.prod(shape), self.dtype.itemsize
+    def _decode(self, codec: int, data: Array, shape: Shape, into: Array | None) -> Array:
+        values, itemsize = math.prod(shape), self.dtype.itemsize
         if codec in CUT:
-            if CUT[codec](data):
+            coded = data.tobytes()
+            if CUT[codec](coded):
                 raise ValueError("its coded picture has no end")
-            check_coded_size(data, count)
-            picture: Array = (imagecodecs.jpeg_decode if codec == JPEG else imagecodecs.jpegxr_decode)(data)
+            check_coded_size(coded, values)
+            picture: Array = (imagecodecs.jpeg_decode if codec == JPEG else imagecodecs.jpegxr_decode)(coded)
             return picture
-        room: Any = np.empty(count * itemsize, np.uint8) if into is None else into.reshape(-1).view(np.uint8)
+        room: Any = np.empty(values * itemsize, np.uint8) if into is None else into.reshape(-1).view(np.uint8)
         if codec == LZW:
             found = imagecodecs.lzw_decode(data, out=room)
         else:
@@ -200,9 +211,8 @@ class Tiles:
         """Return which pixels were recorded, from what is attached to a tile; None where that is something else."""
         if length < 36:
             return None
-        head = self._bytes(
-            tile, start, 36
-        )  # a size, or what else the attachment is, may stand before the mask
+        # A size, or what else the attachment is, may stand before the mask.
+        head = self._bytes(tile, start, 36).tobytes()
         skip = head.find(MASK, 0, 32)
         if skip < 0:
             return None
@@ -210,25 +220,30 @@ class Tiles:
         width, height, kind, stride = struct.unpack("<4I", self._bytes(tile, start + skip, 16))
         if kind or height * stride > length or not width <= stride * 8:
             raise self._error(tile, "has a mask of recorded pixels that makes no sense")
-        bits = np.frombuffer(self._bytes(tile, start + skip + 16, height * stride), np.uint8)
+        bits = self._bytes(tile, start + skip + 16, height * stride)
         return np.unpackbits(bits.reshape(height, stride), axis=1)[:, :width].astype(bool)
 
-    def _bytes(self, tile: Any, at: int, length: int) -> bytes:
+    def _bytes(self, tile: Any, at: int, length: int) -> Array:
         if at + length > self.file.shape[0]:
             raise self._error(tile, f"reaches beyond the {self.file.shape[0]} bytes of the file")
-        return self.file.read((slice(at, at + length),)).tobytes()
+        return self.file.read((slice(at, at + length),))
 
     def _error(self, tile: Any, what: str) -> InputError:
         return damage(self.path, f"the tile at byte {int(tile['at'])} {what}")
 
 
-def read_bytes(tiles: Array, pixels: Pixels) -> int:
-    """Return the most memory that copying from one of ``tiles`` takes, in bytes."""
+def tile_bytes(tiles: Array, pixels: Pixels) -> int:
+    """Return the bytes of the largest of ``tiles``, decoded."""
     boxes = tiles["box"].astype(np.int64)
     largest = ((boxes[:, 1] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 2])).max()
+    return int(largest) * pixels.samples * np.dtype(pixels.dtype).itemsize
+
+
+def read_bytes(tiles: Array, pixels: Pixels) -> int:
+    """Return the most memory that copying from one of ``tiles`` takes, in bytes."""
     # The coded bytes, the decoded ones, and a copy of these in which the decoder moves bytes.
-    coded = 3 * int(largest) * pixels.samples * np.dtype(pixels.dtype).itemsize
-    return READ_BYTES + (coded if (tiles["codec"] != PLAIN).any() else BAND_BYTES)
+    coded = 3 * tile_bytes(tiles, pixels)
+    return READ_BYTES + (coded if (tiles["codec"] != PLAIN).any() else READ_BYTES)
 
 
 def _put(target: Array, pixels: Array, samples: range, *, bgr: bool) -> None:

@@ -63,9 +63,10 @@ def open_lif(
     Raises
     ------
     InputError
-        The file is damaged or truncated, or a file that it names is missing or lies outside its folder.
+        The file is damaged or truncated, a file that it names is missing or lies outside its folder, or an index must
+        be chosen.
     UsageError
-        There is no such series, or an index must be chosen.
+        There is no such series, or no such index.
     """
     liffile = import_liffile(path)
     with reading(path, ERRORS, AGAIN), liffile.LifFile(path) as file:
@@ -113,7 +114,8 @@ def _reader(
 ) -> PlanesReader:
     """Return the reader of an image whose pixels lie in its own file, or in ``files``."""
     header, block = Header(image), _block(path, image, name)
-    places, own = header.places(path, name, axis), image.parent.filepath
+    index, said = header.indices(path, name, axis)
+    places, own = header.places(path, name, index), image.parent.filepath
     backwards = header.backwards and not files
     axes, notes = header.axes()
     named = header.channels()
@@ -131,6 +133,7 @@ def _reader(
         meta=public,
         notes=notes,
         private=more | private,
+        of_source=said,
     )
     if files:
         planes, numbers = _tiff_planes(path, header, name, block, places, files)

@@ -13,7 +13,8 @@ import numpy as np
 from bigimg.errors import InputError, damage
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, Channel
-from bigimg.readers.vendor.planes import MOST_PLANES, chosen
+from bigimg.readers.several import pick_indices
+from bigimg.readers.vendor.planes import MOST_PLANES
 from bigimg.types import Array, DType, Shape
 
 DESCRIPTION = "./Data/Image/ImageDescription"
@@ -118,34 +119,45 @@ class Header:
         """Sizes of the axes that are none of t c z y x, and no wavelengths."""
         return {name: step.size for name, step in self.steps.items() if name not in {*"tzyx", *WAVELENGTHS}}
 
-    def places(self, path: str, name: str, axis: Mapping[str, int] | None) -> Array:
+    def indices(
+        self, path: str, name: str, axis: Mapping[str, int] | None
+    ) -> tuple[dict[str, int], tuple[str, ...]]:
+        """Return the index along each of :attr:`others`; see :func:`~bigimg.readers.several.pick_indices`.
+
+        Raises
+        ------
+        InputError
+            The image is a mosaic, or an axis lacks its index.
+        UsageError
+            There is no such index.
+        """
+        if self.others.get("M", 1) > 1 and "M" not in (axis or {}):
+            what = f"{name} is a mosaic of {self.others['M']} tiles that were not merged"
+            raise InputError(
+                f"{path}: {what}; export it merged by LAS X, or take one tile by axis={{'M': 0}}"
+            )
+        return pick_indices(path, name, {other: range(n) for other, n in self.others.items()}, axis)
+
+    def places(self, path: str, name: str, index: Mapping[str, int]) -> Array:
         """Return the bytes at which planes begin in the memory of the image, by t, group of samples and z.
 
         Parameters
         ----------
         path, name : str
             Of the file and the image, for messages.
-        axis : mapping of str to int, optional
-            Indices along :attr:`others`.
+        index : mapping of str to int
+            Along :attr:`others`.
 
         Raises
         ------
         InputError
-            The image is a mosaic, or the planes are too many, or their pixels lie in an order that is not read.
-        UsageError
-            An axis lacks its index.
+            The planes are too many, or their pixels lie in an order that is not read.
         """
         if not self.readable:
             raise InputError(
                 f"{path}: the pixels of {name} lie in an order that is not read; export them as TIFF"
             )
-        others = self.others
-        if others.get("M", 1) > 1 and "M" not in (axis or {}):
-            what = f"{name} is a mosaic of {others['M']} tiles that were not merged"
-            raise InputError(
-                f"{path}: {what}; export it merged by LAS X, or take one tile by axis={{'M': 0}}"
-            )
-        first = sum(self.steps[other].stride * at for other, at in chosen(path, name, others, axis).items())
+        first = sum(self.steps[other].stride * at for other, at in index.items())
         t, z, *waves = (self.steps.get(each, ONE) for each in ("t", "z", *WAVELENGTHS))
         count = math.prod(step.size for step in (t, z, *waves)) * len(self.groups)
         if count > MOST_PLANES:

@@ -24,10 +24,10 @@ from bigimg.readers.allowed import known_channels, public_and_private
 from bigimg.readers.never_written import checked_written
 from bigimg.readers.raw.compressed import MOST_INFLATION
 from bigimg.readers.raw.plain import READ_BYTES, is_wide, natural_chunks
-from bigimg.readers.several import Named, pick
+from bigimg.readers.several import Named, pick, pick_indices
 from bigimg.readers.sniffing import read_head
 from bigimg.readers.vendor.nd2_frames import MAGIC, Frames, Table, read_table
-from bigimg.readers.vendor.planes import MOST_PLANES, NEVER, PlanesReader, chosen
+from bigimg.readers.vendor.planes import MOST_PLANES, NEVER, PlanesReader
 from bigimg.types import Array
 from bigimg.version import install_line
 
@@ -68,9 +68,9 @@ def open_nd2(
     Raises
     ------
     InputError
-        The file is of before 2010, damaged, truncated, or lacks frames.
+        The file is of before 2010, damaged, truncated, or lacks frames, or an index must be chosen.
     UsageError
-        There is no such position, or an index must be chosen.
+        There is no such position, or no such index.
     """
     if not read_head(path, 4).startswith(MAGIC):
         what = "is an ND2 of before 2010, with JPEG 2000 in it, which is not read"
@@ -105,7 +105,8 @@ def _reader(
     shown = tuple(n for n, name in zip(shape, "tczyx", strict=True) if n > 1 or name in "yx")
     every = [Named(point.name or f"XYPos:{i}", shown) for i, point in enumerate(points)] or [Named("", shown)]
     position, others = pick(path, every, series)
-    index = chosen(path, f"series {position}", {name: n for name, n in counts.items() if name == "U"}, axis)
+    unnamed = {name: range(n) for name, n in counts.items() if name == "U"}
+    index, said = pick_indices(path, f"series {position}", unnamed, axis)
     numbers, notes = table.numbers(counts, index | {"P": position})
     step, more = _time_step(loops["t"], table.times, numbers[:, 0, 0]) if "t" in loops else (0.0, ())
     depth = loops["z"].parameters.stepUm if "z" in loops else 0.0
@@ -117,7 +118,7 @@ def _reader(
     whole = tuple(each.size if each.name in "cyx" else 1 for each in axes)
     spec = ImageSpec(
         axes, dtype, whole if packed else natural_chunks(axes, order), channels, meta=public,
-        notes=(*notes, *more), private=rest | private, of_source=others,
+        notes=(*notes, *more), private=rest | private, of_source=(*others, *said),
     )  # fmt: skip
     counted = [name for name in dims if name in "tz"]
     written = (numbers[:, 0] != NEVER)[tuple(slice(None) if name in dims else 0 for name in "tz")]

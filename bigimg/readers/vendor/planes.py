@@ -6,13 +6,11 @@ for :class:`PlanesReader`; what a number means, and how the rows of a plane are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from bigimg.errors import UsageError
 from bigimg.geometry.holes import hole_value
 from bigimg.geometry.region import pieces
 from bigimg.geometry.spec import ImageSpec
@@ -139,40 +137,3 @@ def read_plane(
             path, offset=offset + whole * step * dtype.itemsize, shape=(columns.stop,), dtype=dtype
         )
         last.read_into(out[-1], (columns,))
-
-
-def chosen(path: str, what: str, sizes: Mapping[str, int], axis: Mapping[str, int] | None) -> dict[str, int]:
-    """Return the index along each axis of a file that is none of t c z y x.
-
-    Parameters
-    ----------
-    path : str
-        Of the file, for messages.
-    what : str
-        The image, for messages: ``series 0``.
-    sizes : mapping of str to int
-        Length of each such axis.
-    axis : mapping of str to int, optional
-        What a user chose; an axis of length 1 needs no choice.
-
-    Raises
-    ------
-    UsageError
-        An axis lacks a choice, or a choice an axis.
-    """
-    asked = dict(axis or {})
-    for name, index in asked.items():
-        if name not in sizes:
-            there = " ".join(sizes) or "none of this kind"
-            raise UsageError(
-                f"{path}: {what} has no axis {name} to choose from, it has {there}; leave it out"
-            )
-        if not 0 <= index < sizes[name]:
-            raise UsageError(
-                f"{path}: the axis {name} of {what} has no index {index}; give 0 to {sizes[name] - 1}"
-            )
-    for name, size in sizes.items():
-        if size > 1 and name not in asked:
-            which = f"has the axis {name} (0 to {size - 1}), of which one must be chosen"
-            raise UsageError(f"{path}: {what} {which}: axis={{{name!r}: 0}}")
-    return {name: asked.get(name, 0) for name in sizes}

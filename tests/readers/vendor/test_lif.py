@@ -134,13 +134,15 @@ def test_other_axes_are_chosen(tmp_path: Path) -> None:
     pixels = numbers(3, 4, 5)
     path = write_lif(tmp_path / "a.lif", image("turned", pixels, "Ayx"))
     with pytest.raises(
-        UsageError, match=r"series 0 turned has the axis A \(0 to 2\), of which one must be chosen: axis="
+        InputError, match=r"series 0 turned has the axis A \(0 to 2\), of which one must be chosen: axis="
     ):
         open_file(path)
-    assert np.array_equal(whole(open_file(path, axis={"A": 2})), pixels[2])
-    with pytest.raises(UsageError, match="no index 3; give 0 to 2"):
+    reader = open_file(path, axis={"A": 2})
+    assert np.array_equal(whole(reader), pixels[2])
+    assert reader.spec.of_source == ("series 0 turned has the axis A (0 to 2), and this is 2",)
+    with pytest.raises(UsageError, match=r"axis A \(0 to 2\); choose one of these"):
         open_file(path, axis={"A": 3})
-    with pytest.raises(UsageError, match="no axis Q to choose from, it has A; leave it out"):
+    with pytest.raises(UsageError, match="no axis Q to choose from, it has A"):
         open_file(path, axis={"Q": 0})
 
 

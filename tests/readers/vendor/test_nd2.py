@@ -114,7 +114,7 @@ def test_positions_are_series(tmp_path: Path) -> None:
 def test_other_loops_are_chosen(tmp_path: Path) -> None:
     frames = numbers(6, 5, 7, 1)
     path = write_nd2(tmp_path / "a.nd2", frames, [loop(CUSTOM, 3), loop(Z, 2)])
-    with pytest.raises(UsageError, match=r"has the axis U \(0 to 2\), of which one must be chosen"):
+    with pytest.raises(InputError, match=r"has the axis U \(0 to 2\), of which one must be chosen"):
         open_file(path)
     assert np.array_equal(whole(open_file(path, axis={"U": 1})), frames[2:4, ..., 0])
 
