@@ -129,9 +129,7 @@ def as_part(reader: Reader, part: Part | None) -> Reader:
         return reader
     if part is None:
         reader.close()
-        raise InputError(
-            f"{reader.source}: its values are complex; open, convert or export one part: {CHOOSE_PART}"
-        )
+        raise InputError(f"{reader.source}: its values are complex; take one part: {CHOOSE_PART}")
     return reader.of_part(part)  # type: ignore[attr-defined,no-any-return]
 
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 import bigimg
 from bigimg.cli import VERBS, cli
 from bigimg.cli.messages import error_in_words_of, in_words_of
-from bigimg.errors import BudgetError, OutputError
+from bigimg.errors import BudgetError, InputError, OutputError
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +71,9 @@ def test_what_to_do_names_no_option_that_the_verb_lacks(name: str, said: str) ->
     assert (str(again), again.ways, again.needed) == (str(error), tuple(ways), 2)
     alone = OutputError("there is no room:", ways=["codec='zstd'"])
     assert error_in_words_of(verb("mask"), alone) == "there is no room"
+    axis = InputError("choose one: axis={'H': 0}")
+    assert error_in_words_of(verb("stack"), axis) == "choose one: bigimg convert --axis H=0"
+    assert error_in_words_of(verb("slice"), axis) == "choose one: --axis H=0"
     assert str(alone) == "there is no room: codec='zstd'"
 
 
