@@ -209,12 +209,13 @@ class Hdf5Pixels:
         layout, lacking = self._layouts[name], self._lacking.get(name)
         start = tuple(s.start for s in region)
         for index, part in pieces(region, layout.chunks or layout.shape):
-            target = result[shift(part, start)]
+            place = shift(part, start)
+            target = result[place]
             if lacking is not None and lacking[index]:
                 target[...] = self.hole
             elif layout.chunks is None or not layout.direct:
                 with self._lock, reading(self.path, ERRORS, AGAIN, what=UNREADABLE):
-                    target[...] = self._dataset(name)[part]
+                    self._dataset(name).read_direct(result, part, place)  # a second copy would be made else
             else:
                 chunk = self._chunk(name, layout, index)
                 first = tuple(i * n for i, n in zip(index, layout.chunks, strict=True))

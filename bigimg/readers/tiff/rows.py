@@ -73,8 +73,16 @@ class InOrder:
         self._next = -1  # number of the band that follows, counted through all pages
         self._bytes: Iterator[Any] = iter(())
 
-    def read(self, page: int, rows: slice) -> Array:
-        """Return rows of a page, of shape (rows, columns, samples).
+    def read(self, page: int, rows: slice, put: Callable[[slice, Array], None]) -> None:
+        """Decode rows of a page, band by band.
+
+        Parameters
+        ----------
+        page : int
+        rows : slice
+        put : callable
+            Takes which of ``rows`` a band is, from 0, and its pixels, of shape (rows, columns, samples). It copies
+            them: all bands together would be the page once more.
 
         Raises
         ------
@@ -83,12 +91,11 @@ class InOrder:
         """
         with self._lock:
             first, last = rows.start // self.rows, (rows.stop - 1) // self.rows
-            found = []
             for band in range(first, last + 1):
                 top = band * self.rows
-                pixels = self._band(page, band)
-                found.append(pixels[max(rows.start - top, 0) : rows.stop - top])
-            return found[0] if len(found) == 1 else np.concatenate(found)
+                pixels = self._band(page, band)[max(rows.start - top, 0) : rows.stop - top]
+                start = max(top - rows.start, 0)
+                put(slice(start, start + len(pixels)), pixels)
 
     def _band(self, page: int, band: int) -> Array:
         number = page * self._bands + band

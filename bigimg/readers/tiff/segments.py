@@ -217,8 +217,11 @@ class Segments:
         """
         scheme = self.scheme
         if self.in_order is not None:
-            pixels = self.in_order.read(page, box[1])[None, :, box[2]]
-            self._put(out, pixels, samples, page, 0)
+
+            def put(rows: slice, pixels: Array) -> None:
+                self._put(out[:, :, rows], pixels[None, :, box[2]], samples, page, 0)
+
+            self.in_order.read(page, box[1], put)
             return
         along = scheme.grid
         start = tuple(s.start for s in box)

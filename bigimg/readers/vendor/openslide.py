@@ -29,6 +29,8 @@ from bigimg.version import install_line
 BIF = ".bif"
 SIDE = 1024
 """Pixels of a side of what is asked for at once, and of a chunk where tiles have no size of their own."""
+BAND = 128
+"""Rows of a piece that are mixed with the background at once."""
 CACHE_BYTES = 32 << 20
 """Of decoded tiles that OpenSlide keeps: the tiles at the edge of a piece are in the next one too."""
 LIBRARY_BYTES = 48 << 20
@@ -170,9 +172,12 @@ class OpenSlideReader:
         color, alpha = pixels[..., :3], pixels[..., 3:]
         if alpha.min() == 255:
             return color
-        cover = alpha.astype(np.uint32)
-        mixed = (color * cover + self._background * (255 - cover) + 127) // 255
-        return mixed.astype(np.uint8)
+        mixed = np.empty(color.shape, np.uint8)
+        for start in range(0, len(mixed), BAND):
+            band = slice(start, start + BAND)
+            cover = alpha[band].astype(np.uint16)  # 255 * 255 + 127 is the most
+            mixed[band] = (color[band] * cover + self._background * (255 - cover) + 127) // 255
+        return mixed
 
     def _described(
         self, properties: Mapping[str, str], photos: list[str], others: tuple[str, ...]

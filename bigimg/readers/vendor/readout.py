@@ -17,7 +17,7 @@ import numpy as np
 
 from bigimg.errors import InputError, MissingExtraError, damage, one_line, reading
 from bigimg.geometry.axes import ORDER, Axis
-from bigimg.geometry.region import shape_of
+from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, SpacingNote
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
@@ -92,17 +92,20 @@ class ReadoutReader:
         t, c, z, y, x = (where.get(name, slice(0, 1)) for name in ORDER)
         colored = self._samples > 1
         found = np.empty([s.stop - s.start for s in (t, c, z, y, x)], self.spec.dtype)
-        box = (x.start, y.start, x.stop - x.start, y.stop - y.start)
+        tile = tuple(n for name, n in zip(self.spec.dims, self.spec.chunks, strict=True) if name in "yx")
         with self._opened("its pixels cannot be read") as file:
             for at, channel, depth in np.ndindex(
                 found.shape[0], 1 if colored else found.shape[1], found.shape[2]
             ):
                 place = {"c": 0 if colored else c.start + channel, "z": z.start + depth, "t": t.start + at}
-                plane = file.read_plane(self._image, **place, region=box)
-                if colored:
-                    found[at, :, depth] = np.moveaxis(plane, -1, 0)[c]
-                else:
-                    found[at, channel, depth] = plane
+                for _, (down, across) in pieces((y, x), tile):
+                    box = (across.start, down.start, across.stop - across.start, down.stop - down.start)
+                    pixels = file.read_plane(self._image, **place, region=box)
+                    inside = shift((down, across), (y.start, x.start))
+                    if colored:
+                        found[at, :, depth, *inside] = np.moveaxis(pixels, -1, 0)[c]
+                    else:
+                        found[at, channel, depth, *inside] = pixels
         return found.reshape(shape_of(region))
 
     def close(self) -> None:

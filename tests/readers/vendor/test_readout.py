@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from bigimg.errors import BigimgError, MissingExtraError, UsageError
 from bigimg.geometry.region import full
 from bigimg.readers.registry import find_format, open_file
+from bigimg.readers.vendor.readout import ReadoutReader
 from bigimg.testing import check_reader
 from tests.readers.vendor.electron_files import dm, emd, ser
 
@@ -92,3 +95,22 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         MissingExtraError, match=r"a.dm3: is read by openreadout, which is not installed: .*readout"
     ):
         open_file(dm(tmp_path / "a.dm3", STACK, version=3))
+
+
+@pytest.mark.vendors
+def test_a_plane_of_tiles_is_read_tile_by_tile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    openreadout = pytest.importorskip("openreadout")
+    reader = ReadoutReader(dm(tmp_path / "a.dm3", STACK, version=3))
+    reader.spec = replace(reader.spec, chunks=(1, 8, 16))  # no file of tiles can be made here
+    asked: list[tuple[int, ...]] = []
+
+    class Seen(openreadout.File):
+        def read_plane(self, *args: Any, region: tuple[int, ...], **place: int) -> Any:
+            asked.append(region)
+            return super().read_plane(*args, region=region, **place)
+
+    reader.close()
+    monkeypatch.setattr(openreadout, "File", Seen)
+    np.testing.assert_array_equal(reader.read((slice(1, 3), slice(5, 19), slice(3, 31))), STACK[1:, 5:19, 3:])
+    assert len(asked) == 2 * 3 * 2
+    assert max(width * height for _, _, width, height in asked) <= 8 * 16
