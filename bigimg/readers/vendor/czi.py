@@ -188,10 +188,9 @@ def _spec(directory: Directory, series: Series, planes: Sequence[Sequence[int]],
     times, numbers, depth = planes
     sizes = (len(times), len(numbers) * samples, len(depth), *series.size)
     starts = (times[0], 0, depth[0], *series.corner)
-    steps, notes = czi_meta.spacings(xml), ()
-    if "t" not in steps:
-        step, notes = even_step(directory.times, len(times))
-        steps |= {"t": (step, "second")} if step else {}
+    steps = czi_meta.spacings(xml)
+    step, notes = even_step(directory.times, 0 if "t" in steps else len(times))
+    steps |= {"t": (step, "second")} if step else {}
     axes = []
     for name, size, start in zip("tczyx", sizes, starts, strict=True):
         if size > 1 or name in "yx":

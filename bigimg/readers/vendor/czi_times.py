@@ -68,7 +68,8 @@ def _times(file: RawFile, at: int) -> Array:
     times = np.frombuffer(_bytes(file, at + len(head), 8 * count), "<f8")
     if not np.isfinite(times).all():
         return np.empty(0)
-    return (times - times[0]) * (86400.0 if times[0] > DAYS_FROM else 1.0)
+    seconds: Array = (times - times[0]) * (86400.0 if times[0] > DAYS_FROM else 1.0)
+    return seconds
 
 
 def _bytes(file: RawFile, at: int, length: int) -> bytes:
