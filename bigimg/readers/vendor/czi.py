@@ -43,6 +43,7 @@ from bigimg.readers.vendor.czi_images import (
     planes_of,
 )
 from bigimg.readers.vendor.czi_tiles import CODECS, PLAIN, Part, Tiles, read_bytes, tile_bytes
+from bigimg.readers.vendor.czi_times import even_step
 from bigimg.readers.vendor.mosaic import gaps, pitch
 from bigimg.types import Array, Region
 
@@ -185,6 +186,8 @@ def _spec(directory: Directory, series: Series, planes: Sequence[Sequence[int]],
     sizes = (len(times), len(numbers) * samples, len(depth), *series.size)
     starts = (times[0], 0, depth[0], *series.corner)
     steps = czi_meta.spacings(xml)
+    step, notes = even_step(directory.times, 0 if "t" in steps else len(times))
+    steps |= {"t": (step, "second")} if step else {}
     axes = []
     for name, size, start in zip("tczyx", sizes, starts, strict=True):
         if size > 1 or name in "yx":
@@ -203,7 +206,9 @@ def _spec(directory: Directory, series: Series, planes: Sequence[Sequence[int]],
         rows, columns = 1, CHUNK
     chunk = {"t": 1, "c": samples, "z": 1, "y": rows, "x": columns}
     chunks = tuple(min(chunk[each.name], each.size) for each in axes)
-    return ImageSpec(tuple(axes), np.dtype(pixels.dtype), chunks, known, meta=meta, private=private | names)
+    return ImageSpec(
+        tuple(axes), np.dtype(pixels.dtype), chunks, known, meta=meta, notes=notes, private=private | names
+    )
 
 
 def _with_holes(

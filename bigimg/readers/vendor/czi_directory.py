@@ -18,6 +18,7 @@ import numpy as np
 from bigimg.errors import InputError, MissingExtraError, damage, one_line
 from bigimg.readers.logged import logged_warnings
 from bigimg.readers.raw.plain import RawFile
+from bigimg.readers.vendor.czi_times import recorded_times
 from bigimg.types import Array, Shape
 from bigimg.version import install_line
 
@@ -70,6 +71,8 @@ class Directory:
     """Root of its metadata, an element of ``xml.etree``; None if there are none."""
     memory_bytes: int
     """What reading them took at most."""
+    times: Array
+    """Seconds at which time points were recorded; none if the file does not say it."""
 
 
 def read_directory(path: str, file: RawFile) -> Directory:
@@ -102,6 +105,7 @@ def read_directory(path: str, file: RawFile) -> Directory:
             if czi.header.metadata_position:
                 _check_metadata(path, file, czi.header.metadata_position)
                 xml = czi.metadata()
+            times = recorded_times(file, czi.header.attachment_directory_position)
         root = ElementTree.fromstring(xml) if xml else None
     except InputError:
         raise
@@ -117,7 +121,7 @@ def read_directory(path: str, file: RawFile) -> Directory:
         raise damage(path, f"its directory names tiles beyond the {file.shape[0]} bytes of the file")
     for tile in sample_of(tiles):
         check_place(path, file, tile)
-    return Directory(tiles, root, OPEN_BYTES + TILE_BYTES * len(tiles) + XML_BYTES * len(xml))
+    return Directory(tiles, root, OPEN_BYTES + TILE_BYTES * len(tiles) + XML_BYTES * len(xml), times)
 
 
 def sample_of(tiles: Array) -> Array:

@@ -47,11 +47,15 @@ def planned(xml: Any) -> dict[str, int]:
 
 
 def scene_names(xml: Any) -> dict[int, str]:
-    """Return the names of scenes by their index; the well stands before the name where there is one."""
+    """Return the names of scenes by their index; the well stands before the name where there is one.
+
+    The well is the name of the array or the shape in which a scene lies; ``B4 P1`` is position P1 of B4.
+    """
     found: dict[int, str] = {}
     for scene in () if xml is None else xml.iterfind(f"{IMAGE}/Dimensions/S/Scenes/Scene"):
         index, shape = _number(scene.get("Index")), scene.find("Shape")
-        words = ("" if shape is None else shape.get("Name") or "", scene.get("Name") or "")
+        well = scene.findtext("ArrayName") or ("" if shape is None else shape.get("Name"))
+        words = (well, scene.get("Name"))
         if index is not None and (name := " ".join(dict.fromkeys(filter(None, words)))):
             found[int(index)] = name
     return found

@@ -33,8 +33,8 @@ class Tile:
     mask: Array | None = None
 
 
-def write_czi(path: Path, tiles: Sequence[Tile], xml: str = "") -> list[int]:
-    """Write ``tiles`` in this order; return the byte at which the pixels of each begin."""
+def write_czi(path: Path, tiles: Sequence[Tile], xml: str = "", times: Sequence[float] = ()) -> list[int]:
+    """Write ``tiles`` in this order, and when they were recorded; return the byte at which the pixels of each begin."""
     out = bytearray(_segment(b"ZISRAWFILE", bytes(512)))
     entries, starts = [], []
     for tile in tiles:
@@ -50,8 +50,14 @@ def write_czi(path: Path, tiles: Sequence[Tile], xml: str = "") -> list[int]:
     metadata = len(out) if xml else 0
     if xml:
         out += _segment(b"ZISRAWMETADATA", struct.pack("<ii248x", len(xml.encode()), 0) + xml.encode())
-    guid = bytes(range(16))
-    header = struct.pack("<iiii16s16siqqiq", 1, 0, 0, 0, guid, guid, 0, directory, metadata, 0, 0)
+    guid, attachments = bytes(range(16)), 0
+    if times:
+        entry = struct.pack("<2s10xqi16s8s80s", b"A1", len(out), 0, guid, b"CZTIMS", b"TimeStamps")
+        content = struct.pack(f"<ii{len(times)}d", 8 + 8 * len(times), len(times), *times)
+        out += _segment(b"ZISRAWATTACH", struct.pack("<i12x", len(content)) + entry + bytes(112) + content)
+        attachments = len(out)
+        out += _segment(b"ZISRAWATTDIR", struct.pack("<i252x", 1) + entry)
+    header = struct.pack("<iiii16s16siqqiq", 1, 0, 0, 0, guid, guid, 0, directory, metadata, 0, attachments)
     out[32 : 32 + len(header)] = header
     path.write_bytes(out)
     return starts

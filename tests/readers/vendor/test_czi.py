@@ -226,6 +226,34 @@ def test_a_stack_has_its_axes_spacing_and_channels(tmp_path: Path) -> None:
     assert spec.meta["ChannelExposureTime"] == [2000, None]
 
 
+@pytest.mark.parametrize(
+    ("times", "step", "note"),
+    [
+        ([0.4, 2.9, 5.4], 2.5, None),
+        ([43000.0, 43000.25, 43000.5], 21600.0, None),  # days, as some programs write
+        ([0.0, 1.0, 5.0], None, "its time points were recorded 1 to 4 s apart"),
+        ([0.0, 1.0], None, None),  # of something else than time points
+        ([0.0, float("nan"), 2.0], None, None),
+    ],
+)
+def test_the_time_step_follows_from_recorded_times(
+    times: list[float], step: float | None, note: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.czi"
+    write_czi(path, [Tile(noise((9, 9), "u2", t), index={"T": t}) for t in range(3)], metadata(), times)
+    with czifile.CziFile(path) as file:
+        np.testing.assert_array_equal(file.timestamps, times)
+    spec = open_czi(str(path)).spec
+    assert (spec.axes[0].spacing, spec.axes[0].unit) == (
+        (1.0, None) if step is None else (pytest.approx(step), "second")
+    )
+    assert [note in each for each in spec.notes] == ([True] if note else [])
+    content = path.read_bytes()
+    for place in range(content.index(b"ZISRAWATTACH"), len(content), 9):  # damage there costs the step alone
+        path.write_bytes(content[:place] + b"\xff" + content[place + 1 :])
+        np.testing.assert_array_equal(read(open_czi(str(path)))[1], noise((9, 9), "u2", 1))
+
+
 @pytest.mark.parametrize("gone", [[4], [11], [0, 6], [6, 7, 8, 9, 10, 11]])
 def test_planes_that_were_never_written(gone: list[int], tmp_path: Path) -> None:
     """The last planes too, which only the metadata name."""
@@ -251,7 +279,7 @@ def test_scenes_and_views_are_series_with_names(tmp_path: Path) -> None:
         for s in range(2) for v in range(2)
     ]  # fmt: skip
     path = tmp_path / "a.czi"
-    scenes = '<Scene Index="1" Name="P2"><Shape Name="B4"/></Scene>'
+    scenes = '<Scene Index="1" Name="P2"><ArrayName>B4</ArrayName><Shape Name="B4"/></Scene>'
     write_czi(path, tiles, metadata(f"<Dimensions><S><Scenes>{scenes}</Scenes></S></Dimensions>"))
     for number, (name, tile) in enumerate(
         zip(["scene 0 view 0", "scene 0 view 1", "B4 P2 view 0", "B4 P2 view 1"], tiles, strict=True)
