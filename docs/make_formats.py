@@ -33,6 +33,7 @@ HEAD = """\
 Every real file of these families that the project tests with, read by bigimg and by the library that owns the format.
 *Voxels* are compared one by one, *affine* is the largest difference of its 16 numbers. What is refused says why. The
 page is written by `docs/make_formats.py`; what is read and written at all is in [the list](reference/formats-list.md).
+Files of microscopes, slides and maps are compared with two readers each, on [a page of their own](microscopes.md).
 
 | file | axes | type | access | owner | voxels | affine |
 |---|---|---|---|---|---|---|
@@ -175,14 +176,6 @@ def imagecodecs_reads(path: Path) -> Owned:
     return Owned(np.moveaxis(values, -1, 0) if values.ndim == 3 else values, None)
 
 
-def czifile_reads(path: Path) -> Owned:
-    """Return what czifile composes of the first scene of a CZI."""
-    import czifile
-
-    with czifile.CziFile(path) as file:
-        return Owned(next(iter(file.scenes.values())).asarray(maxworkers=1), None)
-
-
 OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
     "afni/": ("nibabel", nibabel_reads),
     "analyze/": ("nibabel", nibabel_reads),
@@ -190,7 +183,6 @@ OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
     "corrupt/badVR.dcm": ("pydicom", pydicom_reads),
     "corrupt/no_meta.dcm": ("pydicom", pydicom_reads),
     "dicom/": ("pydicom", pydicom_reads),
-    "wsi/dicom_small_region/": ("pydicom", pydicom_reads),
     "ecat/": ("nibabel", nibabel_reads),
     "itk/": ("SimpleITK", itk_reads),
     "itk/BallBinary30x30x30_bz2.nrrd": ("pynrrd", pynrrd_reads),  # SimpleITK is built without bzip2
@@ -204,10 +196,6 @@ OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
     "ome-tiff/": ("tifffile", tifffile_reads),
     "png/": ("imagecodecs", imagecodecs_reads),
     "tiff/": ("tifffile", tifffile_reads),
-    "vendor/CellDivision": ("czifile", czifile_reads),
-    "vendor/DAPI_GFP": ("czifile", czifile_reads),
-    "vendor/s_1_t_1": ("czifile", czifile_reads),
-    "wsi/CMU": ("tifffile", tifffile_reads),
     "corrupt/chest_xray.mhd": ("SimpleITK", itk_reads),
     "corrupt/phantom_truncated.": ("nibabel", nibabel_reads),
 }
