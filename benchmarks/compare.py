@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from environments import FOLDER, PACKAGES, make, python, versions
-from jobs import DATA, JOBS, OURS, SLIDES, Job, slide
+from jobs import DATA, JOBS, MICROSCOPES, OURS, SLIDES, Job, slide
 from measure import Contender, Run, awaken_memory, files_in, fresh, run_once, take_turns, told, warm
 
 RESULTS = DATA / "results.json"
@@ -40,8 +40,7 @@ def compared(job: Job, runs: int, scratch: Path) -> Row:
     awaken_memory()
     if job.source:
         warm(DATA / job.source)
-    short = "{output}" not in "".join(job.ours.command)
-    if short:
+    if job.short:
         figures = take_turns((job.ours, job.peer), SHORT_RUNS * runs, scratch)
         return {"runs": _as_rows(figures)}
     with fresh(scratch) as folder:
@@ -60,7 +59,8 @@ def _as_rows(figures: Mapping[str, Sequence[Run]]) -> Row:
 
 def check(job: Job, store: Path) -> str:
     """Compare a store with its source and return its levels."""
-    command = [python(OURS), str(Path(__file__).with_name("check.py")), str(DATA / job.source), str(store)]
+    here = MICROSCOPES if Path(job.ours.command[0]).is_relative_to(FOLDER / MICROSCOPES) else OURS
+    command = [python(here), str(Path(__file__).with_name("check.py")), str(DATA / job.source), str(store)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{job.name}: {store.name}: {done.stderr.strip()[-1000:]}")

@@ -17,6 +17,7 @@ HERE = Path(__file__).parent
 FOLDER = HERE / ".envs"
 PACKAGES: dict[str, tuple[str, ...]] = {
     "bigimg": (str(HERE.parent),),
+    "microscopes": (f"{HERE.parent}[bio,hdf5,dicom]", "mrcfile"),
     "vips": ("pyvips[binary]",),
     "ome-zarr": ("ome-zarr", "tifffile", "imagecodecs"),  # imagecodecs: deflate in TIFF, at its fastest
     "ngff-zarr": ("ngff-zarr", "tifffile"),
@@ -24,10 +25,16 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "nibabel": ("ngff-zarr", "nibabel"),
     "simpleitk": ("SimpleITK", "numpy"),
     "dask-image": ("dask-image", "ome-zarr", "tifffile", "imagecodecs"),
+    # bioio-czi is under the GPL: it is run here as a program of its own, and is part of nothing of ours.
+    "bioio": ("bioio", "bioio-czi", "bioio-lif", "bioio-nd2", "ome-zarr", "h5py", "mrcfile", "wsidicom"),
+    "openreadout": ("openreadout>=0.4,<0.5", "numpy"),
 }
+OF_OURS = ("bigimg", "microscopes")
 SHOWN = (
     "bigimg-zarr", "pyvips", "pyvips-binary", "ome-zarr", "ngff-zarr", "tensorstore", "numpy", "zarr", "dask",
     "numcodecs", "tifffile", "imagecodecs", "zarrista", "click", "nibabel", "simpleitk", "dask-image", "pydicom",
+    "bioio", "bioio-czi", "bioio-lif", "bioio-nd2", "czifile", "h5py", "liffile", "mrcfile", "nd2", "openreadout",
+    "wsidicom",
 )  # fmt: skip
 """Packages whose versions explain the figures."""
 
@@ -53,7 +60,7 @@ def make(name: str, *, folder: Path = FOLDER, copied: bool = False) -> Path:
     ]
     # Installed from a folder, a package of the same version would come from the cache: an old bigimg.
     install += (
-        ["--refresh-package", "bigimg-zarr", "--reinstall-package", "bigimg-zarr"] if name == "bigimg" else []
+        ["--refresh-package", "bigimg-zarr", "--reinstall-package", "bigimg-zarr"] if name in OF_OURS else []
     )
     subprocess.run([*install, *(["--link-mode", "copy"] if copied else []), *PACKAGES[name]], check=True)
     return path

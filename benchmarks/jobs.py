@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from measure import SHRINK, Contender
 
 DATA = HERE / "data"
 OURS = "bigimg"
+MICROSCOPES = "microscopes"
+"""The environment of bigimg with the extras that read files of microscopes and slides."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,19 @@ class Job:
     """Whether the peer takes minutes: fewer runs will do, its ratio is far from its goal or not at all."""
     checked: tuple[str, ...] = ()
     """Contenders whose store is compared with the source."""
+    short: bool = False
+    """Whether it takes a fraction of a second, and is run more often."""
 
 
-def bigimg(*arguments: str) -> tuple[str, ...]:
+def bigimg(*arguments: str, environment: str = OURS) -> tuple[str, ...]:
     """Return our command, called as a user's shell does."""
-    return (str(FOLDER / OURS / "bin" / "bigimg"), *arguments)
+    return (str(FOLDER / environment / "bin" / "bigimg"), *arguments)
 
 
-def _convert(source: str, *more: str, name: str = OURS) -> Contender:
-    command = bigimg("convert", str(DATA / source), "{output}", "--memory", "512MB", *more)
+def _convert(source: str, *more: str, name: str = OURS, environment: str = OURS) -> Contender:
+    command = bigimg(
+        "convert", str(DATA / source), "{output}", "--memory", "512MB", *more, environment=environment
+    )
     return Contender(name, command, f"{name}.ome.zarr")
 
 
@@ -69,6 +76,28 @@ def _against_ome_zarr(source: str, title: str, times: int, *, slow: bool = False
         f"{Path(source).stem}-ome-zarr", title, source, _convert(source),
         _peer("ome-zarr", "ome_zarr_write.py", source),
         (Goal("wall", 1 / times, f">= {times}x faster"),), slow=slow, checked=(OURS, "ome-zarr"),
+    )  # fmt: skip
+
+
+def _of_microscopes(source: str, title: str) -> Iterator[Job]:
+    """Yield a file against bioio, against openreadout's own converter, and read alone."""
+    ours = _convert(source, environment=MICROSCOPES)
+    within = Goal("peak", 512e6, "peak <= 512 MB", alone=True)
+    half = Goal("peak", 0.5, "peak <= 0.5x")
+    yield Job(
+        f"{source}-bioio", title, source, ours, _peer("bioio", "bioio_write.py", source),
+        (Goal("wall", 1 / 4, ">= 4x faster"), half, within), slow=True, checked=(OURS, "bioio"),
+    )  # fmt: skip
+    yield Job(
+        f"{source}-openreadout", title, source, ours, _peer("openreadout", "openreadout_export.py", source),
+        (Goal("wall", 1 / 1.2, ">= 1.2x faster"), half), slow=True,
+        checked=(OURS,) if source.endswith(".dcm") else (OURS, "openreadout"),  # its JPEG differs in the last bit
+    )  # fmt: skip
+    read = (python(MICROSCOPES), str(HERE / "reading.py"), str(DATA / source))
+    alone = (python(MICROSCOPES), str(HERE / "peers/tiles_alone.py"), str(DATA / source))
+    yield Job(
+        f"{source}-alone", f"{title}: reading alone, by the library of the format", source,
+        Contender(OURS, read), Contender("library", alone), (Goal("wall", 1 / 0.8, "wall <= 1.25x"),),
     )  # fmt: skip
 
 
@@ -135,13 +164,20 @@ JOBS = (
     ),
     Job(
         "help", "bigimg --help against importing click", "", Contender(OURS, bigimg("--help")),
-        _python("import click"), (Goal("wall", 2, "wall <= 2x"),),
+        _python("import click"), (Goal("wall", 2, "wall <= 2x"),), short=True,
     ),
     Job(
         "info", "bigimg info FILE against importing numpy, pyvips, click", "rgb16k.tif",
         Contender(OURS, bigimg("info", str(DATA / "rgb16k.tif"))), _python("import numpy, pyvips, click"),
-        (Goal("wall", 1.5, "wall <= 1.5x"),),
+        (Goal("wall", 1.5, "wall <= 1.5x"),), short=True,
     ),
+    *_of_microscopes("mosaic.czi", "CZI, 144 tiles of 2048², uint16, zstd"),
+    *_of_microscopes("stack.lif", "LIF, 2 x 2 x 40 planes of 2048², uint16"),
+    *_of_microscopes("raw.nd2", "ND2, 30 frames of 2 x 3000², uint16"),
+    *_of_microscopes("zlib.nd2", "ND2, 30 frames of 2 x 3000², uint16, deflate"),
+    *_of_microscopes("volume.ims", "Imaris, 2 x 100 x 2000 x 2300, uint16, gzip"),
+    *_of_microscopes("map.mrc", "MRC, 512 x 1024 x 1024, int16"),
+    *_of_microscopes("slide.dcm", "DICOM slide of 20480², 1,600 tiles, JPEG"),
 )  # fmt: skip
 
 SLIDES = {

@@ -33,6 +33,7 @@ HEAD = """\
 Every real file of these families that the project tests with, read by bigimg and by the library that owns the format.
 *Voxels* are compared one by one, *affine* is the largest difference of its 16 numbers. What is refused says why. The
 page is written by `docs/make_formats.py`; what is read and written at all is in [the list](reference/formats-list.md).
+Files of microscopes, slides and maps are compared with two readers each, on [a page of their own](microscopes.md).
 
 | file | axes | type | access | owner | voxels | affine |
 |---|---|---|---|---|---|---|
@@ -175,39 +176,6 @@ def imagecodecs_reads(path: Path) -> Owned:
     return Owned(np.moveaxis(values, -1, 0) if values.ndim == 3 else values, None)
 
 
-def czifile_reads(path: Path) -> Owned:
-    """Return what czifile composes of the first scene of a CZI."""
-    import czifile
-
-    with czifile.CziFile(path) as file:
-        return Owned(next(iter(file.scenes.values())).asarray(maxworkers=1), None)
-
-
-def mrcfile_reads(path: Path) -> Owned:
-    """Return what mrcfile reads of a map whose columns, rows and sections are x, y and z."""
-    import mrcfile
-
-    with mrcfile.open(path) as file:
-        return Owned(np.array(file.data), None)
-
-
-def h5py_reads(path: Path) -> Owned:
-    """Return the datasets of all channels of an Imaris file of one time point, without their padding."""
-    import h5py
-
-    with h5py.File(path) as file:
-        channels = file["DataSet/ResolutionLevel 0/TimePoint 0"]
-        about = file["DataSetInfo/Image"].attrs
-        shape = [int(b"".join(about[name].tolist())) for name in "ZYX"]
-        inside = tuple(slice(0, size) for size in shape)
-        return Owned(np.stack([channels[f"Channel {c}/Data"][inside] for c in range(len(channels))]), None)
-
-
-def svs_beside(path: Path) -> Owned:
-    """Return what tifffile reads of the SVS that a slide in DICOM was made of: pydicom does not place its tiles."""
-    return tifffile_reads(path.parent / "CMU-1-Small-Region.svs")
-
-
 OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
     "afni/": ("nibabel", nibabel_reads),
     "analyze/": ("nibabel", nibabel_reads),
@@ -215,7 +183,6 @@ OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
     "corrupt/badVR.dcm": ("pydicom", pydicom_reads),
     "corrupt/no_meta.dcm": ("pydicom", pydicom_reads),
     "dicom/": ("pydicom", pydicom_reads),
-    "wsi/dicom_small_region/": ("tifffile, its SVS", svs_beside),
     "ecat/": ("nibabel", nibabel_reads),
     "itk/": ("SimpleITK", itk_reads),
     "itk/BallBinary30x30x30_bz2.nrrd": ("pynrrd", pynrrd_reads),  # SimpleITK is built without bzip2
@@ -229,12 +196,6 @@ OWNERS: dict[str, tuple[str, Callable[[Path], Owned]]] = {
     "ome-tiff/": ("tifffile", tifffile_reads),
     "png/": ("imagecodecs", imagecodecs_reads),
     "tiff/": ("tifffile", tifffile_reads),
-    "vendor/CellDivision": ("czifile", czifile_reads),
-    "vendor/DAPI_GFP": ("czifile", czifile_reads),
-    "vendor/s_1_t_1": ("czifile", czifile_reads),
-    "mrc/": ("mrcfile", mrcfile_reads),
-    "vendor/PtK2Cell": ("h5py", h5py_reads),
-    "wsi/CMU": ("tifffile", tifffile_reads),
     "corrupt/chest_xray.mhd": ("SimpleITK", itk_reads),
     "corrupt/phantom_truncated.": ("nibabel", nibabel_reads),
 }
