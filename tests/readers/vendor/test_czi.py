@@ -472,7 +472,7 @@ def test_damage_is_named_or_the_pixels_are_the_same(codec: int, tmp_path: Path) 
 def test_each_tile_is_decoded_once(
     step: int, kept_bytes: int, most: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(czi, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setattr("bigimg.readers.vendor.czi.KEPT_BYTES", kept_bytes)
     shift = np.random.default_rng(1).integers(0, 5, (64, 2)) * (step == 230)  # as of a stage
     tiles = [
         Tile(noise((256, 256), "u2", m), step * (m // 8) + y, step * (m % 8) + x, {"M": m}, codec=ZSTD_HEADED)
