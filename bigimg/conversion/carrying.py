@@ -101,7 +101,7 @@ def _carried(name: str, store: Store, plan: ConversionPlan, options: Options) ->
         for what, lengths in (("chunks", first.chunk), ("shards", first.shard)):
             named = zip(plan.spec.dims, lengths, strict=True)
             asked[what] = {axis: n for axis, n in named if axis in label.spec.dims}
-    of_image = {"method": None, "kind": None, "spacing": NO_LENGTHS, "channels": None}
+    of_image = {"method": None, "kind": None, "spacing": NO_LENGTHS, "channels": None, "levels_only": False}
     settings = replace(options, **of_image, **asked)  # type: ignore[arg-type]
     made = make_plan(label.source, str(target.folder / name), label.spec, label.access, settings)
     shown = shown_of(inside, keep_metadata=options.keep_metadata)

@@ -133,12 +133,12 @@ def _shown(store: Store) -> list[tuple[float, float]] | None:
 
 
 def levels_of(store: Store, axes: Sequence[Axis]) -> tuple[Level, ...]:
-    """Return the levels of ``store`` with the places that ``axes`` give them."""
+    """Return the stored levels of ``store`` with the places that ``axes``, those of level 0, give them."""
     shapes = [level.shape for level in store.levels]
     levels = tuple(filter(None, stored_levels(axes, shapes, method=method_of(store))))
     if len(levels) != len(shapes):
         raise InputError(f"{store.path}: its levels are no halves of one another; verify says more")
-    return levels
+    return levels[store.finer :]
 
 
 def method_of(store: Store) -> Method:
@@ -154,7 +154,7 @@ def _revised(
     return revised(
         attributes,
         spec,
-        levels[store.finer :],
+        levels,
         method=method_of(store),
         version=version,
         windows=windows,

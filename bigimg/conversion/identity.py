@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import google_crc32c
@@ -16,15 +15,16 @@ from bigimg.geometry.holes import as_json
 from bigimg.omezarr.manifest import raise_error
 from bigimg.omezarr.metadata import FORMAT
 from bigimg.omezarr.objects import readable
-from bigimg.places.address import is_url
 from bigimg.planning.options import Options
 from bigimg.planning.plan import ConversionPlan
-from bigimg.reader import Reader
+from bigimg.reader import Reader, files_of
 from bigimg.readers.digest import DIGEST_BYTES
 from bigimg.types import Json
 
 OF_TRANSPORT = frozenset({"insecure", "max_download"})
 """Options of a source that change nothing of its pixels."""
+MOST_READ = 32
+"""Files of a source of which head and tail are read; of more, sizes and times say enough."""
 
 
 def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
@@ -38,9 +38,9 @@ def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
     InputError
         The system does not let us read the source.
     """
-    local = getattr(reader, "local", None)  # the zip file, or the copy of what was downloaded
     with readable(plan.source):
-        source = fingerprint(plan.source) if local is None else [plan.source, fingerprint(local)]
+        found = fingerprint(*local_files(reader))
+    source: Json = None if found is None else [plan.source, found]
     if hasattr(reader, "identity"):
         source = None if reader.identity is None else {"of": source, "made": reader.identity}
     if source is None:
@@ -60,22 +60,14 @@ def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
     }
 
 
-def request(source: str, settings: Options, opening: Mapping[str, Any]) -> str | None:
+def request(reader: Reader, settings: Options, opening: Mapping[str, Any]) -> str | None:
     """Return a SHA-256 of the bytes of a source, as far as they are cheap to see, and of what is asked for.
 
-    It stands in the store, so that a later run finds that there is nothing to do. Neither the name of the source nor
-    its time is in it, nor the options that do not change the store. None for what is no file, folder or address.
+    It stands in the store, so that a later run finds that there is nothing to do. Neither names nor times of files are
+    in it, nor the options that do not change the store. None for what has no files.
     """
     asked = asdict(replace(settings, memory=0, workers=None))
-    seen: object
-    if os.path.isfile(source):
-        size, _, digest = _of_file(source)
-        seen = size, digest
-    elif os.path.isdir(source):
-        seen = [(name, status.st_size) for name, status in _files(source)]
-    elif is_url(source):
-        seen = source
-    else:
+    if (seen := fingerprint(*local_files(reader), stamped=False)) is None:
         return None
     text = json.dumps([seen, asked, chosen(opening), FORMAT], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
@@ -88,29 +80,45 @@ def chosen(opening: Mapping[str, Any]) -> str:
     return json.dumps(said, sort_keys=True, default=str)
 
 
-def fingerprint(source: str) -> Json:
-    """Return size, time of change and a digest of head and tail of a file; of a folder, of the list of its files."""
-    path = Path(source)
-    if path.is_file():
-        return [os.path.abspath(path), *_of_file(source)]
-    if path.is_dir():
-        digest = count = 0
-        for name, status in _files(source):
-            line = f"{name} {status.st_size} {status.st_mtime_ns}\n"
-            digest = google_crc32c.extend(digest, line.encode("utf-8", "surrogateescape"))
-            count += 1
-        return [os.path.abspath(path), count, digest]
-    return None
+def local_files(reader: Reader) -> tuple[str, ...]:
+    """Return the files and folders that ``reader`` reads; of an address the copy, of a member the zip file."""
+    local = getattr(reader, "local", None)
+    return (local,) if local else files_of(reader)
 
 
-def _of_file(path: str) -> tuple[int, int, int]:
-    """Return size, time of change and a digest of head and tail of a file."""
-    status = os.stat(path)
+def fingerprint(*names: str, stamped: bool = True) -> Json:
+    """Return number, bytes and a digest of files, as far as they are cheap to see; None where none is there.
+
+    Parameters
+    ----------
+    *names : str
+        Files, and folders with all that is in them. What is not there is passed by: a reader also names files that it
+        reads where they are there.
+    stamped : bool
+        With their names and times of change.
+    """
+    there = [name for name in dict.fromkeys(names) if os.path.exists(name)]
+    read = len(there) <= MOST_READ
+    digest = count = total = 0
+    for name in there:
+        folder = os.path.isdir(name)
+        for file, status in _files(name) if folder else [(os.path.abspath(name), os.stat(name))]:
+            line = f"{file} {status.st_mtime_ns} " if stamped else ""
+            digest = google_crc32c.extend(
+                digest, f"{line}{status.st_size}\n".encode("utf-8", "surrogateescape")
+            )
+            count, total = count + 1, total + status.st_size
+        if read and not folder:
+            digest = _extended(digest, name, status.st_size)
+    return [count, total, digest] if there else None
+
+
+def _extended(digest: int, path: str, size: int) -> int:
+    """Return ``digest`` with head and tail of a file."""
     with open(path, "rb") as file:
-        head = file.read(DIGEST_BYTES)
-        file.seek(max(0, status.st_size - DIGEST_BYTES))
-        tail = file.read(DIGEST_BYTES)
-    return status.st_size, status.st_mtime_ns, google_crc32c.extend(google_crc32c.value(head), tail)
+        digest = google_crc32c.extend(digest, file.read(DIGEST_BYTES))
+        file.seek(max(0, size - DIGEST_BYTES))
+        return int(google_crc32c.extend(digest, file.read(DIGEST_BYTES)))
 
 
 def _files(folder: str) -> Iterator[tuple[str, os.stat_result]]:

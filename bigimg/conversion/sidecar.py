@@ -10,6 +10,7 @@ from typing import Any
 
 from bigimg.errors import UsageError
 from bigimg.omezarr.finer import Finer
+from bigimg.omezarr.open import StoreReader
 from bigimg.planning.plan import ConversionPlan
 from bigimg.reader import Reader
 from bigimg.readers.digest import source_digest
@@ -42,6 +43,7 @@ def beside(
     if not plan.first:
         return plan
     local = isinstance(source, str | os.PathLike) and os.path.lexists(source)
+    local &= not isinstance(reader, StoreReader)
     digest = source_digest(reader) if local else None
     if not isinstance(digest, dict):
         raise UsageError(
@@ -50,7 +52,7 @@ def beside(
         )
     given = {**opening, "kind": kind}
     finer = Finer(
-        path=_from(Path(os.path.abspath(plan.target)).parent, os.path.abspath(str(source))),
+        path=path_from(plan.target, str(source)),
         digest=digest,
         options={key: value for key, value in given.items() if _is_said(value) and key not in OF_FETCHING},
         shapes=tuple(each.level.shape for each in plan.levels[: plan.first]),
@@ -60,12 +62,17 @@ def beside(
     return replace(plan, finer=finer)
 
 
-def _from(folder: Path, path: str) -> str:
-    """Return ``path`` as it is found from ``folder``; whole where they are on different drives."""
+def path_from(target: str | os.PathLike[str], source: str | os.PathLike[str]) -> str:
+    """Return the path of ``source`` from the folder of the store ``target``; whole where they are on different drives.
+
+    Links to folders are followed on both sides, so that the path leads there from wherever the store is seen.
+    """
+    folder, path = (Path(os.path.realpath(Path(os.path.abspath(each)).parent)) for each in (target, source))
+    path /= Path(source).name
     try:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:
-        return Path(path).as_posix()
+        return path.as_posix()
 
 
 def _is_said(value: object) -> bool:

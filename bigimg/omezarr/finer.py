@@ -8,7 +8,12 @@ from typing import Any
 
 from bigimg.geometry.axes import Axis
 from bigimg.reader import Access
-from bigimg.types import Json, Shape
+from bigimg.types import Json, Opening, Shape
+
+OPTIONS = frozenset({*Opening.__annotations__, "kind"})
+"""Options with which a source is opened; a store of others may name any."""
+KINDS = ("random", "sequential", "whole")
+"""Of access."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +63,7 @@ def finer_of_json(block: Mapping[str, Any] | None) -> Finer | None:
     found = Finer(
         path=str(block["path"]),
         digest={key: block[key] for key in ("sha256", "files", "bytes", "of")},
-        options=dict(block["options"]),
+        options={name: value for name, value in block["options"].items() if name in OPTIONS},
         shapes=tuple(tuple(map(int, shape)) for shape in block["levels"]),
         chunks=tuple(map(int, block["chunks"])),
         access=Access(**access | {"order": tuple(access["order"])}),
@@ -68,6 +73,7 @@ def finer_of_json(block: Mapping[str, Any] | None) -> Finer | None:
     axes = len(found.chunks)
     lengths = [*found.shapes, found.spacing, found.origin]
     whole = all(n > 0 for sizes in (*found.shapes, found.chunks) for n in sizes)
+    whole &= found.access.kind in KINDS and min(found.access.fixed_bytes, found.access.read_bytes) >= 0
     if not found.shapes or not whole or any(len(each) != axes for each in lengths):
-        raise ValueError(f"source has levels of {found.shapes} and chunks of {found.chunks}")
+        raise ValueError(f"source has levels of {found.shapes}, chunks of {found.chunks}, and {found.access}")
     return found

@@ -11,7 +11,7 @@ import threading
 from dataclasses import replace
 from typing import Any, cast
 
-from bigimg.errors import InputError, MissingExtraError, without_remedy
+from bigimg.errors import BigimgError, InputError, MissingExtraError, UsageError
 from bigimg.omezarr.finer import Finer
 from bigimg.omezarr.store import Store
 from bigimg.opening.sources import Asked, open_place
@@ -57,7 +57,7 @@ class SourceLevel:
         self.source = finer.path
         if folder is not None:
             beside = os.path.dirname(os.path.abspath(folder))
-            self.source = os.path.normpath(os.path.join(beside, finer.path))
+            self.source = os.path.normpath(os.path.join(os.path.realpath(beside), finer.path))
         self._reader: Reader | None = None
         self._lock = threading.Lock()
 
@@ -68,8 +68,11 @@ class SourceLevel:
 
     @property
     def access(self) -> Access:
-        """As it was when the store was written, so that the source need not be opened for it."""
-        return self._finer.access
+        """That of the source: a store of others may say anything; as it says where the source cannot be opened."""
+        try:
+            return self.open().access
+        except BigimgError:
+            return self._finer.access
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``.
@@ -128,8 +131,8 @@ class SourceLevel:
             reader = as_kind(as_part(open_place(self.source, Asked(options)), part), kind)  # type: ignore[arg-type]
         except MissingExtraError:
             raise
-        except InputError as error:
-            what = without_remedy(error).removeprefix(f"{self.source}: ")
+        except (InputError, UsageError, TypeError) as error:
+            what = str(error).partition("; ")[0].removeprefix(f"{self.source}: ")
             raise self._refused(
                 f"{self.source}, which cannot be opened ({what}): put back what was converted"
             ) from error

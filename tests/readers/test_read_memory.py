@@ -1,4 +1,4 @@
-"""What a read allocates beside its result is at most what the reader says: ``read_bytes``, and ``fixed_bytes`` if kept."""
+"""What a read allocates beside its result is at most what the reader says: ``read_bytes``, ``fixed_bytes`` if kept."""
 
 from __future__ import annotations
 

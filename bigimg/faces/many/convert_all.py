@@ -9,17 +9,21 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bigimg.conversion.identity import request
 from bigimg.conversion.progress import Progress, Report, reporting
-from bigimg.errors import BigimgError, BudgetError, InputError, OutputError, UsageError, counted
+from bigimg.conversion.sidecar import path_from
+from bigimg.errors import BigimgError, OutputError, UsageError, counted
 from bigimg.faces.convert import convert_to_store, plan
 from bigimg.faces.many.report import Conversions, table
 from bigimg.faces.many.sources import Item, items_of
 from bigimg.omezarr.manifest import read_provenance
+from bigimg.omezarr.open import open_store
+from bigimg.opening.open import open_source
 from bigimg.opening.sources import split
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, options
@@ -226,9 +230,14 @@ def _is_finished(item: Item, asked: Options, opening: Mapping[str, Any]) -> bool
     if found is None or found.get("request") is None:
         return False
     try:
-        return bool(found["request"] == request(item.source, asked, opening))
-    except OSError:  # a source that cannot be read fails when it is converted
+        with closing(open_source(item.source, progress=False, **opening)) as reader:
+            wanted = request(reader, asked, opening)
+    except (BigimgError, OSError):  # it fails when it is converted, with its message
         return False
+    if wanted != found["request"] or not asked.levels_only:
+        return bool(wanted == found["request"])
+    finer = open_store(item.target).image.finer
+    return finer is not None and finer.path == path_from(item.target, item.source)
 
 
 def _grows(todo: list[tuple[int, Item]], settings: Mapping[str, Any]) -> float | None:
@@ -242,7 +251,7 @@ def _grows(todo: list[tuple[int, Item]], settings: Mapping[str, Any]) -> float |
         beside = Path(_existing(Path(item.target)), ".bigimg.ome.zarr")
         try:
             planned = plan(item.source, beside, **settings)
-        except (InputError, BudgetError, OutputError):  # it fails by itself later, with its message
+        except BigimgError:  # it fails by itself later, with its message
             continue
         estimate = planned.estimate if isinstance(planned, ConversionPlan) else None
         if estimate is not None:
