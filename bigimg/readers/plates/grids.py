@@ -20,6 +20,7 @@ from bigimg.readers.folders.members import How
 from bigimg.readers.folders.pattern import Table, Value
 from bigimg.readers.folders.reader import GridReader
 from bigimg.readers.plates.source import SourceField
+from bigimg.readers.registry import find_format, open_file
 from bigimg.types import OnGap
 
 type Key = tuple[Value, Value]
@@ -69,7 +70,7 @@ def _groups(table: Table) -> Iterator[tuple[Key, list[int]]]:
 
 
 def _open(table: Table, source: str, on_gap: OnGap | None, how: How | None, told: Told, key: Key) -> Reader:
-    reader = GridReader(arranged(table, source, on_gap), source, how)
+    reader = _reader(table, source, on_gap, how)
     spec, middle = reader.spec, told.centre.get(key, {})
     axes = []
     for axis in spec.axes:
@@ -86,6 +87,19 @@ def _open(table: Table, source: str, on_gap: OnGap | None, how: How | None, told
     channels = told.channels if len(told.channels) == spec.sizes.get("c", 1) else spec.channels
     reader.spec = replace(spec, axes=tuple(axes), notes=notes, channels=channels)
     return reader
+
+
+def _reader(table: Table, source: str, on_gap: OnGap | None, how: How | None) -> Reader:
+    """Return the reader of one field. Of one that is a file by itself a part may be there, of which the file tells."""
+    alone = table.names[0] if len(table.names) == 1 and not table.fields else None
+    if (
+        alone is not None
+        and how is not None
+        and how.partial
+        and "allow_partial" in find_format(alone).options
+    ):
+        return open_file(alone, allow_partial=True)
+    return GridReader(arranged(table, source, on_gap), source, how)
 
 
 def tabled(rows: Mapping[str, Mapping[str, Value]]) -> Table:

@@ -125,7 +125,7 @@ def laid_out(plate: PlateSource) -> PlateLayout:
 
 
 def open_field(plate: PlateSource, series: int | str | None) -> Reader:
-    """Return the reader of one field of a plate: ``B/03/0``, ``B03/0``, or its first one by ``B03``.
+    """Return the reader of one field of a plate: ``B/03/0``, ``B03/0``, its first one by ``B03``, or its number in all.
 
     Raises
     ------
@@ -141,6 +141,8 @@ def open_field(plate: PlateSource, series: int | str | None) -> Reader:
     if series is None:
         ways = [f"choose one field by series='{first}'", "make a plate of it with bigimg convert"]
         raise InputError(f"{plate.source}: a plate of {wells}:", ways=ways)
+    if isinstance(series, int) and 0 <= series < len(layout.fields):
+        return layout.fields[series].source.open()
     well, _, field = str(series).rpartition("/")
     wanted = [(well, field), (str(series), "")]
     for placed in layout.fields:
