@@ -70,7 +70,10 @@ def _groups(table: Table) -> Iterator[tuple[Key, list[int]]]:
 
 
 def _open(table: Table, source: str, on_gap: OnGap | None, how: How | None, told: Told, key: Key) -> Reader:
-    reader = _reader(table, source, on_gap, how)
+    alone = table.names[0] if len(table.names) == 1 and not table.fields else None
+    if alone and how and how.partial and "allow_partial" in find_format(alone).options:
+        return open_file(alone, allow_partial=True)  # a part of the file may be there
+    reader = GridReader(arranged(table, source, on_gap), source, how)
     spec, middle = reader.spec, told.centre.get(key, {})
     axes = []
     for axis in spec.axes:
@@ -87,19 +90,6 @@ def _open(table: Table, source: str, on_gap: OnGap | None, how: How | None, told
     channels = told.channels if len(told.channels) == spec.sizes.get("c", 1) else spec.channels
     reader.spec = replace(spec, axes=tuple(axes), notes=notes, channels=channels)
     return reader
-
-
-def _reader(table: Table, source: str, on_gap: OnGap | None, how: How | None) -> Reader:
-    """Return the reader of one field. Of one that is a file by itself a part may be there, of which the file tells."""
-    alone = table.names[0] if len(table.names) == 1 and not table.fields else None
-    if (
-        alone is not None
-        and how is not None
-        and how.partial
-        and "allow_partial" in find_format(alone).options
-    ):
-        return open_file(alone, allow_partial=True)
-    return GridReader(arranged(table, source, on_gap), source, how)
 
 
 def tabled(rows: Mapping[str, Mapping[str, Value]]) -> Table:
