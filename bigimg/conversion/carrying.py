@@ -16,14 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bigimg.conversion.labels import Grids, LabelTarget, as_label
-from bigimg.errors import InputError, IntegrityError, UsageError
+from bigimg.errors import InputError, IntegrityError, UsageError, few
 from bigimg.geometry.lengths import NO_LENGTHS
 from bigimg.geometry.levels import axes_at
 from bigimg.lazy.leaves import LazyPixels
 from bigimg.omezarr.edited import OURS
 from bigimg.omezarr.manifest import GROUP
 from bigimg.omezarr.metadata import LABELS
-from bigimg.omezarr.open import Store, StoreReader, few_names, open_inside
+from bigimg.omezarr.open import Store, StoreReader, open_inside
 from bigimg.omezarr.parse import ome_block
 from bigimg.omezarr.shown import label_block, shown_of
 from bigimg.planning.options import Options
@@ -135,7 +135,7 @@ def _left_behind(store: Store, method: str) -> Iterator[str]:
     known = {LABELS, GROUP, "OME", *(level.path.split("/")[0] for level in store.levels)}
     others = [name for name in tree.children(group) if name not in known and not name.startswith(".")]
     if group == "" and (nodes := [name for name in others if tree.node(name) is not None]):
-        yield f"other arrays and groups in the store are not converted: {few_names(nodes)}"
+        yield f"other arrays and groups in the store are not converted: {few(nodes)}"
     attributes = (tree.node(group) or {}).get("attributes", {})
     if strange := [key for key in {**attributes, **ome_block(attributes)} if key not in ATTRIBUTES_KNOWN]:
-        yield f"attributes that OME-Zarr does not know are not converted: {few_names(strange)}"
+        yield f"attributes that OME-Zarr does not know are not converted: {few(strange)}"

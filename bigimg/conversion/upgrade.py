@@ -4,6 +4,8 @@ Arrays and chunks of 0.5 and 0.6 are the same, so only the attributes of the ima
 by an edit: a kill leaves the old ones or the new, and the manifest vouches for them. Label images come first, so that
 after a kill the same command goes on. 0.4 is made of zarr 2, whose chunks have other names and no shards and
 checksums: a hierarchy of zarr 3 could point to them, but few programs would read it, so such a store is converted.
+
+A plate is of one version: its fields come first, then the lists of the wells, and that of the plate last.
 """
 
 from __future__ import annotations
@@ -24,10 +26,14 @@ from bigimg.conversion.edit import (
     method_of,
     own_store,
 )
-from bigimg.errors import OutputError, UsageError
+from bigimg.conversion.target import is_own_plate
+from bigimg.errors import OutputError, UsageError, counted
 from bigimg.omezarr.manifest import read_manifest, replace_file, zarr_at
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, dumps
 from bigimg.omezarr.open import open_store
+from bigimg.omezarr.plate_tree import fields_of, plate_of
+from bigimg.omezarr.plates import PlateMeta, is_well
+from bigimg.omezarr.tree import Tree, join, tree_of
 from bigimg.omezarr.upgraded import upgraded
 from bigimg.system.locks import locked
 from bigimg.types import Version
@@ -47,10 +53,13 @@ class Upgrade:
     labels: tuple[str, ...]
     """Label images that were upgraded too."""
     notes: tuple[str, ...]
+    fields: tuple[str, ...] = ()
+    """Fields of a plate that were upgraded, with their label images."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
-        return asdict(self) | {"labels": list(self.labels), "notes": list(self.notes)}
+        lists = {"labels": list(self.labels), "notes": list(self.notes), "fields": list(self.fields)}
+        return asdict(self) | lists
 
     def __str__(self) -> str:
         same = self.before == self.after
@@ -58,6 +67,7 @@ class Upgrade:
             f"  OME-Zarr {self.after} already" if same else f"  OME-Zarr {self.after}, was {self.before}"
         ]
         lines += [f"  {LABELS}/{name}: follows" for name in self.labels]
+        lines += [f"  {counted(len(self.fields), 'field')} with their label images"] if self.fields else []
         return "\n".join([self.store, *lines, *(f"note: {note}" for note in self.notes)])
 
 
@@ -65,9 +75,36 @@ def upgrade_store(path: str | os.PathLike[str], to: Version) -> Upgrade:
     """Upgrade the store at ``path``; see :func:`bigimg.upgrade`."""
     if to not in TARGETS:
         raise UsageError(f"to={to!r}: a store is upgraded to {' or '.join(TARGETS)}")
+    tree = tree_of(path)
+    if tree.folder is not None and (plate := plate_of(tree)) is not None:
+        return _of_plate(tree, tree.folder, plate, to)
     root = image_folder(path)
+    if (above := tree_of(root.parent).node("")) is not None and is_well(above["attributes"]):
+        raise UsageError(f"{path}: is a field of a plate, which has one version: upgrade {root.parents[2]}")
+    with commit.explained(root):
+        return _of_image(root, os.fspath(path), to)
+
+
+def _of_plate(tree: Tree, root: Path, plate: PlateMeta, to: Version) -> Upgrade:
+    """Upgrade all fields of a plate, which are checked first, and then what lists them."""
+    _check(root, plate.version, to, own=is_own_plate(root))
+    fields = [join(well.path, each.path) for well in plate.wells for each in fields_of(tree, well.path)]
+    with commit.explained(root):
+        for path in fields:
+            _checked(root / path, to)
+        found = [_of_image(root / path, path, to) for path in fields]
+        for well in plate.wells:
+            _upgrade_group(root / well.path, to)
+        _upgrade_group(root, to)
+    changed = tuple(each.store for each in found if each.before != to or each.labels)
+    notes = tuple(f"{each.store}/{note}" for each in found for note in each.notes)
+    return Upgrade(tree.path, plate.version, to, (), notes, changed)
+
+
+def _of_image(root: Path, shown: str, to: Version) -> Upgrade:
+    """Upgrade one image, its label images first."""
     labels, notes = list[str](), list[str]()
-    with commit.explained(root), locked(root):
+    with locked(root):
         before = _checked(root, to)
         for name in label_folders(root):
             folder = root / LABELS / name
@@ -78,26 +115,31 @@ def upgrade_store(path: str | os.PathLike[str], to: Version) -> Upgrade:
                 if _checked(folder, to) != to:
                     labels.append(name)
                 _upgrade(folder, to)
-        _upgrade_list(root / LABELS, to)
+        _upgrade_group(root / LABELS, to)
         _upgrade(root, to)
-    return Upgrade(os.fspath(path), before, to, tuple(labels), tuple(notes))
+    return Upgrade(shown, before, to, tuple(labels), tuple(notes))
 
 
 def _checked(root: Path, to: Version) -> str:
-    """Return the version of the store in ``root``, from which it can be upgraded."""
+    """Return the version of the image in ``root``, from which it can be upgraded."""
     store = open_store(root)
-    version, way = store.version or "", f"bigimg convert {root} NEW.ome.zarr --ome-version {to}"
+    _check(root, store.version or "", to, own=store.has_manifest)
+    return store.version or ""
+
+
+def _check(root: Path, version: str, to: Version, *, own: bool) -> None:
+    """Refuse a store that cannot be upgraded from ``version``."""
+    way = f"bigimg convert {root} NEW.ome.zarr --ome-version {to}"
     if zarr_at(root) == 2:
         raise UsageError(
             f"{root}: has chunks of zarr 2, as OME-Zarr 0.4 has, and metadata alone make it no {to}: {way}"
         )
-    if not store.has_manifest:
+    if not own:
         raise OutputError(f"{root}: bigimg did not write this store, and upgrades its own alone: {way}")
     if version > to:
         raise UsageError(
             f"{root}: is OME-Zarr {version}, newer than {to}: convert it with ome_version={to!r}"
         )
-    return version
 
 
 def _upgrade(root: Path, to: Version) -> None:
@@ -111,8 +153,8 @@ def _upgrade(root: Path, to: Version) -> None:
     write_attributes(root, attributes)
 
 
-def _upgrade_list(folder: Path, to: Version) -> None:
-    """Write the version into the document that lists the label images, if there is one."""
+def _upgrade_group(folder: Path, to: Version) -> None:
+    """Write the version into the document that lists label images, fields or wells, if there is one."""
     path = folder / ATTRIBUTES[3]
     if not path.exists():
         return

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from bigimg.conversion.packing import pack_store, unpack_store
+from bigimg.conversion.target import is_own_plate
 from bigimg.errors import IntegrityError, UsageError
 from bigimg.omezarr.tree import tree_of
 from bigimg.opening.sources import Asked, zipped_store
@@ -58,7 +59,7 @@ def pack(
         ``target`` exists, or cannot be written, or does not fit the disk or the budget.
     """
     tree = tree_of(_path(store))
-    if is_ours(tree.location("")):
+    if is_ours(tree.location("")) or (tree.folder is not None and is_own_plate(tree.folder)):
         found = verify_store(tree, quick=True, memory=memory, progress=False)
         if damage := [each for each in found.findings if each.kind != "extra"]:
             raise IntegrityError(f"{tree.where(str(damage[0]))} (and bigimg verify says all)")

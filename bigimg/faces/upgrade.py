@@ -21,19 +21,19 @@ def upgrade(store: str | os.PathLike[str], *, to: Version = "0.6") -> Upgrade:
     Parameters
     ----------
     store : path
-        An OME-Zarr image that bigimg wrote, of version 0.5.
+        An OME-Zarr image or plate that bigimg wrote, of version 0.5. A plate is upgraded with all its fields.
     to : {"0.6", "0.5"}
 
     Returns
     -------
     Upgrade
-        ``.before`` and ``.after``, ``.labels`` that follow, ``.notes``, ``.to_dict()``.
+        ``.before`` and ``.after``, ``.labels`` that follow, ``.fields`` of a plate, ``.notes``, ``.to_dict()``.
 
     Raises
     ------
     UsageError
         The store is of 0.4, whose chunks are of another kind (the message has the line that converts it), or newer than
-        ``to``, or no folder.
+        ``to``, or no folder, or a field of a plate, which has one version.
     InputNotFoundError, InputError, IntegrityError
         The store does not exist, or its metadata is damaged.
     OutputError

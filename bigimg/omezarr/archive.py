@@ -65,7 +65,7 @@ class Archive:
         """Return the members under ``key``, of the same open file."""
         assert self._zip  # read once for both
         found = object.__new__(Archive)
-        found.__dict__ |= self.__dict__ | {"prefix": f"{self.prefix}{key}/", "_folders": {}, "_keep": self}
+        found.__dict__ |= self.__dict__ | {"prefix": f"{self.prefix}{key}/", "_keep": self}
         return found
 
     def _info(self, key: str) -> zipfile.ZipInfo:
@@ -171,22 +171,21 @@ class Archive:
 
     def listed(self, prefix: str) -> Mapping[str, Listed]:
         """Return what is directly under ``prefix``."""
-        if not self._folders:
-            self._folders = self._all_folders()
-        return self._folders.get(prefix, {})
+        if not self._folders:  # of the whole file, once for all that is below
+            self._folders.update(self._all_folders())
+        return self._folders.get(self.prefix + prefix, {})
 
     def _all_folders(self) -> dict[str, dict[str, Listed]]:
         """Return what is in each folder, from one look at the directory of the file."""
         found: dict[str, dict[str, Listed]] = {"": {}}
         for info in self._zip.infolist():
-            if info.filename.startswith(self.prefix):
-                *folders, name = info.filename.removeprefix(self.prefix).split("/")
-                above = ""
-                for folder in folders:
-                    found.setdefault(above, {}).setdefault(folder, Listed(True))
-                    above += f"{folder}/"
-                if name:
-                    found.setdefault(above, {})[name] = Listed(False, info.file_size)
+            *folders, name = info.filename.split("/")
+            above = ""
+            for folder in folders:
+                found.setdefault(above, {}).setdefault(folder, Listed(True))
+                above += f"{folder}/"
+            if name:
+                found.setdefault(above, {})[name] = Listed(False, info.file_size)
         return found
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
-from bigimg.errors import InputError, IntegrityError, UsageError, one_line
+from bigimg.errors import InputError, IntegrityError, UsageError, few
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.levels import Level, same_place, step_between, stored_levels
 from bigimg.omezarr.documents import DOCUMENTS
@@ -199,14 +199,12 @@ def _find(tree: Tree, node: Node) -> tuple[str, ...]:
     if len(arrays) == 1:
         return arrays
     if arrays:
-        raise InputError(
-            f"{tree.path}: a group without multiscales; give one of its arrays: {few_names(arrays)}"
-        )
+        raise InputError(f"{tree.path}: a group without multiscales; give one of its arrays: {few(arrays)}")
     below = list(itertools.islice(_arrays_below(tree, ""), 9))
     if len(below) == 1:
         return tuple(below)
     if below:
-        raise InputError(f"{tree.path}: a group of groups; give one of the arrays in it: {few_names(below)}")
+        raise InputError(f"{tree.path}: a group of groups; give one of the arrays in it: {few(below)}")
     raise InputError(f"{tree.path}: a zarr group with neither multiscales nor arrays; not an OME-Zarr image")
 
 
@@ -236,11 +234,6 @@ def _series(tree: Tree) -> tuple[str, ...]:
     return tuple(name for name in tree.children("") if name.isdecimal()) or ("0",)
 
 
-def few_names(names: Sequence[object]) -> str:
-    """Return the first eight of ``names`` for a message."""
-    return ", ".join(map(one_line, names[:8])) + (", …" if len(names) > 8 else "")
-
-
 def _chosen(tree: Tree, found: Sequence[str], series: int | str | None) -> str:
     if not found:
         raise InputError(f"{tree.path}: the group lists no images; nothing to open")
@@ -250,7 +243,7 @@ def _chosen(tree: Tree, found: Sequence[str], series: int | str | None) -> str:
         return series
     number = int(series) if isinstance(series, int) or series.isdecimal() else -1
     if not 0 <= number < len(found):
-        names = few_names(found) if found != ("",) else "0"
+        names = few(found) if found != ("",) else "0"
         raise UsageError(f"{tree.path}: no series {series!r}; there are {len(found)}: {names}")
     return found[number]
 
@@ -326,7 +319,7 @@ def _store(
     levels = (*_finer_levels(image, levels[0]), *levels)
     notes = (*image.notes, *more)
     if len(found) > 1:
-        notes += (f"one of {len(found)} images in the store: {few_names(found)}",)
+        notes += (f"one of {len(found)} images in the store: {few(found)}",)
     has_manifest = image.manifest is not None
     if not has_manifest:
         if not group and tree.folder is not None and (tree.folder.parent / GROUP).is_dir():

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from bigimg.errors import InputError, UsageError, counted
+from bigimg.errors import InputError, UsageError, counted, few
 from bigimg.geometry.wells import well_place
 from bigimg.omezarr.plates import FieldMeta, PlateMeta, WellMeta, is_plate, is_well, parse_plate, parse_well
 from bigimg.omezarr.tree import Tree, join
-
-NAMED = 8
-"""Wells that a message names."""
 
 
 def plate_of(tree: Tree) -> PlateMeta | None:
@@ -86,14 +83,10 @@ def field_named(tree: Tree, plate: PlateMeta, series: int | str | None) -> str:
         well = well_named(plate, name, source=tree.path)
     paths = [each.path for each in fields_of(tree, well.path)]
     if field and field not in paths:
-        raise UsageError(f"{tree.path}: no field {field!r:.80} in well {well}; there are {_few(paths)}")
+        raise UsageError(f"{tree.path}: no field {field!r:.80} in well {well}; there are {few(paths)}")
     return join(well.path, field or paths[0])
 
 
 def wells_text(plate: PlateMeta) -> str:
     """Return how many wells there are, and the names of the first ones."""
-    return f"{counted(len(plate.wells), 'well')} ({_few([str(well) for well in plate.wells])})"
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+    return f"{counted(len(plate.wells), 'well')} ({few(plate.wells)})"

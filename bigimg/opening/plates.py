@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bigimg.errors import InputError, UsageError
+from bigimg.errors import InputError, UsageError, few
 from bigimg.geometry.lengths import Pixels
 from bigimg.omezarr.open import open_store
 from bigimg.omezarr.plate_tree import fields_of, well_named
@@ -118,8 +118,9 @@ class Plate:
         path = str(field)
         if path not in (known := [each.path for each in found.fields]):
             if not isinstance(field, int) or not 0 <= field < len(known) or any(map(str.isdecimal, known)):
-                names = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
-                raise UsageError(f"{self.source}: no field {field!r} in well {found.name}; there are {names}")
+                raise UsageError(
+                    f"{self.source}: no field {field!r} in well {found.name}; there are {few(known)}"
+                )
             path = known[field]
         return open_store(self.tree, series=join(found.name, path))
 

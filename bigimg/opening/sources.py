@@ -165,9 +165,9 @@ def open_place(source: Any, asked: Asked) -> Reader:
 
 
 def plate_among(name: str, asked: Asked) -> PlateSource | None:
-    """Return the plate that a folder or an index of a microscope is, or a file of which a user says it; else None."""
-    named = os.path.isdir(name) or name.lower().endswith((".htd", ".xml"))
-    if not (named or asked.opening.get("plate")) or asked.opening.get("pattern") or not os.path.lexists(name):
+    """Return the plate that a pattern, a folder or an index of a microscope is, or a file of which a user says it."""
+    named = os.path.isdir(name) or name.lower().endswith((".htd", ".xml")) or not os.path.lexists(name)
+    if not (named or asked.opening.get("plate")):
         return None
     from bigimg.readers.plates.find import find_plate
 

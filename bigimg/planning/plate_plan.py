@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from bigimg.errors import counted
+from bigimg.errors import counted, few
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import ConversionPlan
 from bigimg.readers.plates.source import PlateLayout
@@ -124,8 +124,7 @@ def _printed(plan: PlatePlan) -> Iterator[str]:
     every = [f"{path}/{n}" for path, _, _ in layout.wells for n in range(len(layout.labels))]
     if lacking := sorted({*every} - {each.path for each in fields}):
         has = "has" if len(lacking) == 1 else "have"
-        named = ", ".join(lacking[:MOST_KINDS]) + (", …" if len(lacking) > MOST_KINDS else "")
-        yield f"  fields   {len(lacking)} of {len(every)} places {has} no field: {named}"
+        yield f"  fields   {len(lacking)} of {len(every)} places {has} no field: {few(lacking)}"
     kinds = Counter(each.kind for each in fields)
     for kind, count in kinds.most_common(MOST_KINDS):
         yield f"  fields   {count} of {kind}"

@@ -144,7 +144,7 @@ def only_photos(path: str) -> InputError:
 def _listed(every: Sequence[Named]) -> str:
     """Return numbers, names and shapes of the first images: positions of a stack are thousands."""
     shown = [
-        f"{f'{i} {each.name}'.strip()} ({' x '.join(map(str, each.shape))})"
+        f"{i} {each.name}".strip() + (f" ({' x '.join(map(str, each.shape))})" if each.shape else "")
         for i, each in enumerate(every[:MOST_LISTED])
     ]
     return ", ".join([*shown, *(["…"] if len(every) > MOST_LISTED else [])])

@@ -13,10 +13,9 @@ from functools import cached_property
 
 import numpy as np
 
-from bigimg.errors import InputError, IntegrityError, MissingChunk
+from bigimg.errors import InputError, IntegrityError, MissingChunk, few
 from bigimg.geometry.region import full, grid, pieces
 from bigimg.omezarr.archive import Archive
-from bigimg.omezarr.open import few_names
 from bigimg.omezarr.shard import ABSENT, ShardFile
 from bigimg.omezarr.store import Store, StoreReader
 from bigimg.omezarr.tree import join
@@ -101,7 +100,7 @@ def check_foreign(levels: Sequence[ForeignLevel], found: Findings) -> None:
     ]  # fmt: skip
     if begin_alike:
         found.note(
-            f"level {few_names(begin_alike)}: begins where level 0 does: right if every n-th pixel was taken, "
+            f"level {few(begin_alike)}: begins where level 0 does: right if every n-th pixel was taken, "
             "(f - 1) / 2 pixels off if pixels were averaged"
         )
     if store.tree.folder is None and not isinstance(store.tree.objects, Archive):
@@ -216,5 +215,5 @@ def unknown_ids(level: ForeignLevel, region: Region, ids: list[int]) -> Finding:
     chunk = tuple(s.start // c for s, c in zip(region, level.chunk, strict=True))
     named = zip(level.dims, region, strict=True)
     where = ", ".join(f"{name} {s.start} to {s.stop - 1}" for name, s in named)
-    message = f"ids that level 0 lacks ({few_names(ids)}) in {where}: labels were averaged; "
+    message = f"ids that level 0 lacks ({few(ids)}) in {where}: labels were averaged; "
     return level.of_chunk("derived", chunk, f"{message}make the levels again by mode")

@@ -462,3 +462,32 @@ def test_a_store_within_a_zip_file(whole: Path, tmp_path: Path) -> None:
     shutil.make_archive(str(tmp_path / "slides"), "zip", whole.parent, whole.name)
     bigimg.unpack(f"{tmp_path / 'slides.zip'}::{whole.name}", tmp_path / "b", **ASKED)
     assert tree(tmp_path / "b") == tree(whole)
+
+
+def test_a_plate_is_looked_over_before_and_verified_in_its_file(tmp_path: Path) -> None:
+    plate = tmp_path / "p.ome.zarr"
+    images = {"A01": np.arange(4800, dtype="u2").reshape(60, 80), "B03": np.ones((60, 80), "u1")}
+    bigimg.convert(images, plate, memory="2GB", progress=False)
+    bigimg.write(images["A01"] > 9, plate / "A/01/0/labels/m", memory="2GB", progress=False)
+    packed = tmp_path / "p.ozx"
+    bigimg.pack(plate, packed, progress=False)
+    assert bigimg.verify(packed, progress=False).ok
+    assert bigimg.verify(packed, images, progress=False).ok
+    shard = next(path for path in (plate / "B/03/0/0/c").rglob("*") if path.is_file())
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    assert zip_of(plate, tmp_path / "flipped.ozx") == {("corrupt", "B/03/0/0/c")}
+    shard.unlink()
+    assert zip_of(plate, tmp_path / "lost.ozx") == {("missing", "B/03/0/0/c")}
+    with pytest.raises(IntegrityError, match="B/03/0/0/c/"):
+        bigimg.pack(plate, tmp_path / "again.ozx", progress=False)
+    shutil.rmtree(plate / "B/03/0")
+    assert zip_of(plate, tmp_path / "without.ozx") == {("missing", "B/03/0")}
+
+
+def zip_of(plate: Path, target: Path) -> set[tuple[str, str]]:
+    """Zip a plate, whatever is in it, and return kind and array of what is wrong in the file."""
+    os.replace(shutil.make_archive(str(target), "zip", plate), target)
+    found = bigimg.verify(target, progress=False).findings
+    return {(each.kind, "/".join(each.file.split("/")[:5])) for each in found}

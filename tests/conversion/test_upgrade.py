@@ -15,7 +15,7 @@ import zarr
 
 import bigimg
 from bigimg.conversion import commit
-from bigimg.errors import InputError, OutputError, UsageError
+from bigimg.errors import InputError, IntegrityError, OutputError, UsageError
 from bigimg.faces.convert import convert_to_store
 from tests.conversion.test_edit import attributes
 from tests.conversion.test_run import tree
@@ -195,3 +195,73 @@ def test_stopped_at_any_step_it_goes_on(whole: Path, tmp_path: Path, monkeypatch
     assert stop == 10  # four steps of each image, and the list of label images
     versions = json.loads((store / "zarr.json").read_text())["attributes"]["ome"]["version"]
     assert versions == "0.6"
+
+
+@pytest.fixture(scope="module")
+def whole_plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    plate = tmp_path_factory.mktemp("plates") / "p.ome.zarr"
+    bigimg.convert({"A01": PIXELS[0, 0], "B03": PIXELS[1, 0]}, plate, **ASKED)
+    bigimg.write(bigimg.mask(plate / "A/01/0", above=500), plate / "A/01/0/labels/m", **ASKED)
+    return plate
+
+
+def versions_of(plate: Path) -> set[str]:
+    documents = [json.loads(path.read_bytes()) for path in plate.rglob("zarr.json")]
+    blocks = [each.get("attributes", {}).get("ome") for each in documents]
+    return {block["version"] for block in blocks if block}
+
+
+def test_a_plate_has_one_version(whole_plate: Path, tmp_path: Path) -> None:
+    plate = tmp_path / "p.ome.zarr"
+    shutil.copytree(whole_plate, plate)
+    with pytest.raises(
+        UsageError, match=r"is a field of a plate, which has one version: upgrade .*p\.ome\.zarr"
+    ):
+        bigimg.upgrade(plate / "A/01/0")
+    assert versions_of(plate) == {"0.5"}
+    upgrade = bigimg.upgrade(plate)
+    assert (upgrade.before, upgrade.after, upgrade.fields) == ("0.5", "0.6", ("A/01/0", "B/03/0"))
+    assert versions_of(plate) == {"0.6"}
+    assert bigimg.verify(plate, progress=False).ok
+    assert bigimg.upgrade(plate).fields == ()
+    bigimg.convert({"A01": PIXELS[0, 0]}, tmp_path / "old.ome.zarr", ome_version="0.4", **ASKED)
+    with pytest.raises(
+        UsageError, match=r"bigimg convert .*old\.ome\.zarr NEW\.ome\.zarr --ome-version 0\.6"
+    ):
+        bigimg.upgrade(tmp_path / "old.ome.zarr")
+
+
+def test_a_plate_that_cannot_be_upgraded_whole_stays_as_it_is(whole_plate: Path, tmp_path: Path) -> None:
+    plate = tmp_path / "p.ome.zarr"
+    shutil.copytree(whole_plate, plate)
+    shutil.rmtree(plate / "B/03/0/bigimg")
+    before = tree(plate)
+    with pytest.raises(IntegrityError, match="B/03/0/bigimg/manifest: the manifest of this store is gone"):
+        bigimg.upgrade(plate)
+    assert tree(plate) == before
+
+
+def test_a_plate_that_was_stopped_at_any_step_goes_on(
+    whole_plate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(whole_plate, tmp_path / "unbroken")
+    bigimg.upgrade(tmp_path / "unbroken")
+    for stop in range(1, 100):
+        store, seen = tmp_path / str(stop), [*range(stop)]
+        shutil.copytree(whole_plate, store)
+
+        def step(_: str, seen: list[int] = seen) -> None:
+            seen.pop()
+            if not seen:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(commit, "hook", step)
+            try:
+                bigimg.upgrade(store)
+                break
+            except KeyboardInterrupt:
+                pass
+        bigimg.upgrade(store)
+        assert tree(store) == tree(tmp_path / "unbroken"), stop
+    assert stop > 10

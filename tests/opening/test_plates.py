@@ -138,8 +138,8 @@ def test_plates_in_zip_files(plate: Path, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "theirs.zarr"), "zip", plate)
     opened = bigimg.open_plate(archive)
     np.testing.assert_array_equal(opened["C10", 1], PIXELS["C/10", 1])
-    with pytest.raises(UsageError, match="is a plate and no folder"):
-        bigimg.verify(archive, progress=False)
+    found, same = (bigimg.verify(each, progress=False) for each in (archive, plate))
+    assert (found.ok, found.notes, found.doubts) == (same.ok, same.notes, same.doubts)
 
 
 def test_plates_of_others_are_converted(plate: Path, tmp_path: Path) -> None:

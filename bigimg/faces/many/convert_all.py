@@ -21,6 +21,7 @@ from bigimg.errors import BigimgError, OutputError, UsageError, counted
 from bigimg.faces.convert import convert_to_store, plan
 from bigimg.faces.many.report import Conversions, table
 from bigimg.faces.many.sources import Item, items_of
+from bigimg.faces.plates import plate_source
 from bigimg.omezarr.manifest import read_provenance
 from bigimg.omezarr.open import open_store
 from bigimg.opening.open import open_source
@@ -157,6 +158,9 @@ def convert_all(
             begun = time.monotonic()
             try:
                 Path(item.target).parent.mkdir(parents=True, exist_ok=True)
+                if plate_source(item.source, opening) is not None:  # type: ignore[arg-type]
+                    what = "is a plate, which is converted by itself"
+                    raise UsageError(f"{item.source}: {what}: bigimg convert {item.source} NAME.ome.zarr")
                 result = convert_to_store(
                     item.source, item.target, executor=executor, progress=inner if tell else False, resume=resume,
                     overwrite=overwrite, sync=sync, **settings,

@@ -12,9 +12,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bigimg.errors import InputNotFoundError, UnknownFormatError, UsageError
+from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError, UsageError
 from bigimg.omezarr.open import is_store
 from bigimg.places.address import is_url
+from bigimg.readers.folders.pattern import is_pattern
+from bigimg.readers.plates.find import find_plate
 from bigimg.readers.registry import BUILT_IN, find_format, outside_formats
 
 STORES = (".levels.ome.zarr", ".ome.zarr", ".zarr", ".ozx")
@@ -87,6 +89,9 @@ def _stem(name: str, endings: Sequence[str]) -> str:
 
 def _images(name: str, home: str, endings: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Yield path and kept folders of each image that ``name`` means; ``home``, where the stores are, is left out."""
+    if not os.path.lexists(name) and is_pattern(name):
+        what = "its files are one image or one plate, of which the pattern is no name"
+        raise UsageError(f"{name}: {what}: bigimg convert '{name}' NAME.ome.zarr")
     if not os.path.lexists(name) and not is_url(name) and any(mark in name for mark in "*?["):
         above = _before_wildcards(name)
         matched = sorted(glob.glob(name, recursive=True))
@@ -137,8 +142,8 @@ def _is_part(name: str, names: set[str]) -> bool:
 
 
 def _is_one(folder: str) -> bool:
-    """Return whether a folder is one image: a store, or files of which the first that is an image is DICOM."""
-    if is_store(folder):
+    """Return whether a folder is one image: a store, a plate, or files of which the first that is an image is DICOM."""
+    if is_store(folder) or _is_plate(folder):
         return True
     with os.scandir(folder) as entries:
         files = sorted(entry.path for entry in entries if entry.is_file() and not entry.name.startswith("."))
@@ -148,3 +153,10 @@ def _is_one(folder: str) -> bool:
         except (UnknownFormatError, OSError, ValueError):
             continue
     return False
+
+
+def _is_plate(folder: str) -> bool:
+    try:
+        return find_plate(folder, {}) is not None
+    except InputError:  # it is one, and makes no sense: it fails by itself
+        return True

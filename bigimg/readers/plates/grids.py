@@ -20,6 +20,7 @@ from bigimg.readers.folders.members import How
 from bigimg.readers.folders.pattern import Table, Value
 from bigimg.readers.folders.reader import GridReader
 from bigimg.readers.plates.source import SourceField
+from bigimg.readers.registry import find_format, open_file
 from bigimg.types import OnGap
 
 type Key = tuple[Value, Value]
@@ -69,6 +70,9 @@ def _groups(table: Table) -> Iterator[tuple[Key, list[int]]]:
 
 
 def _open(table: Table, source: str, on_gap: OnGap | None, how: How | None, told: Told, key: Key) -> Reader:
+    alone = table.names[0] if len(table.names) == 1 and not table.fields else None
+    if alone and how and how.partial and "allow_partial" in find_format(alone).options:
+        return open_file(alone, allow_partial=True)  # a part of the file may be there
     reader = GridReader(arranged(table, source, on_gap), source, how)
     spec, middle = reader.spec, told.centre.get(key, {})
     axes = []

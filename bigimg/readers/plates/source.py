@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bigimg.errors import InputError, UsageError, counted
+from bigimg.errors import InputError, UsageError, counted, few
 from bigimg.geometry.wells import WellPlace, column_width, row_name, well_place
 from bigimg.reader import Reader
 from bigimg.readers.folders.numbering import natural_key
 
 MOST_FIELDS = 1_000_000
 """Fields of a plate in all."""
-MOST_NAMED = 8
-"""Wells that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,7 @@ def laid_out(plate: PlateSource) -> PlateLayout:
 
 
 def open_field(plate: PlateSource, series: int | str | None) -> Reader:
-    """Return the reader of one field of a plate: ``B/03/0``, ``B03/0``, or its first one by ``B03``.
+    """Return the reader of one field of a plate: ``B/03/0``, ``B03/0``, its first one by ``B03``, or its number in all.
 
     Raises
     ------
@@ -136,11 +134,13 @@ def open_field(plate: PlateSource, series: int | str | None) -> Reader:
     """
     layout = laid_out(plate)
     names = [path for path, _, _ in layout.wells]
-    wells = f"{counted(len(names), 'well')} ({', '.join(names[:MOST_NAMED])}{', …' if len(names) > MOST_NAMED else ''})"
+    wells = f"{counted(len(names), 'well')} ({few(names)})"
     first = layout.fields[0].path
     if series is None:
         ways = [f"choose one field by series='{first}'", "make a plate of it with bigimg convert"]
         raise InputError(f"{plate.source}: a plate of {wells}:", ways=ways)
+    if isinstance(series, int) and 0 <= series < len(layout.fields):
+        return layout.fields[series].source.open()
     well, _, field = str(series).rpartition("/")
     wanted = [(well, field), (str(series), "")]
     for placed in layout.fields:

@@ -18,6 +18,7 @@ from bigimg.geometry.axes import MILLIMETERS, SECONDS, Axis
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.omezarr.open import Store, StoreReader, open_inside, open_store
+from bigimg.omezarr.packed import stem
 from bigimg.opening.coordinates import channels_of
 from bigimg.opening.levels import is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.open import Source, open_source
@@ -239,10 +240,10 @@ def _affine(spec: ImageSpec, axes: Sequence[Axis]) -> Array | None:
 
 def _name(path: str) -> str:
     name = Path(path.rstrip("/").split("::")[-1]).name
-    for ending in (".gz", ".zip", ".ozx"):
+    for ending in (".gz", ".zip"):
         name = name.removesuffix(ending)
-    if name.endswith((".zarr", ".ome")):
-        return name.removesuffix(".zarr").removesuffix(".ome") or "image"
+    if (short := stem(name)) != name:
+        return short
     return (Path(name).stem if Path(path).is_file() else name) or "image"
 
 

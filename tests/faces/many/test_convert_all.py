@@ -259,3 +259,19 @@ def test_memory_and_open_files_do_not_grow_with_the_number_of_files(tmp_path: Pa
     assert len(values) > 200
     assert values[-1][0] <= values[40][0] + 20_000_000
     assert values[-1][1] <= values[40][1] + 2
+
+
+def test_a_plate_is_no_image_of_many(tmp_path: Path) -> None:
+    (tmp_path / "in/run").mkdir(parents=True)
+    for well in ("A01", "B02"):
+        tifffile.imwrite(tmp_path / f"in/{well}.tif", np.ones((40, 50), np.uint8))
+        tifffile.imwrite(tmp_path / f"in/run/scan_MMStack_{well}-Site_0.ome.tif", np.ones((40, 50), np.uint8))
+    with pytest.raises(
+        UsageError, match=r"of which the pattern is no name: bigimg convert '.*\{well\}\.tif' NAME"
+    ):
+        bigimg.convert_all(tmp_path / "in/{well}.tif", tmp_path / "out", progress=False)
+    found = bigimg.convert_all(tmp_path / "in", tmp_path / "out", progress=False)
+    assert [(row.state, Path(row.source).name) for row in found.rows] == [
+        ("converted", "A01.tif"), ("converted", "B02.tif"), ("failed", "run"),
+    ]  # fmt: skip
+    assert "is a plate, which is converted by itself: bigimg convert" in found.failed[0].message

@@ -123,14 +123,20 @@ def test_tiles_without_overlap(tmp_path: Path) -> None:
 def test_wells_and_fields_are_series(tmp_path: Path) -> None:
     volume = numbers(2, 3, 2, 8, 9)
     text = run(tmp_path, "{well}/f{field}_c{c}.tif", volume, well=["B10", "B2"], field=[1, 2, 3], c=[1, 2])
-    np.testing.assert_array_equal(bigimg.open(text), volume[1, 0])
-    np.testing.assert_array_equal(bigimg.open(text, series="well B10 field 3"), volume[0, 2])
     with pytest.raises(
-        UsageError, match=r"no series 'C1'; it has 0 well B2 field 1 \(2\), 1 well B2 field 2"
+        InputError, match=r"a plate of 2 wells \(B/2, B/10\): choose one field by series='B/2/0'"
     ):
+        bigimg.open(text)
+    assert bigimg.info(text).to_dict()["wells"] == ["B/2", "B/10"]
+    np.testing.assert_array_equal(bigimg.open(text, series="B/2/0"), volume[1, 0])
+    np.testing.assert_array_equal(bigimg.open(text, series="B10/2"), volume[0, 2])
+    np.testing.assert_array_equal(bigimg.open(text, series=1), volume[1, 1])
+    with pytest.raises(UsageError, match=r"no field 'C1'; there are 2 wells \(B/2, B/10\)"):
         bigimg.open(text, series="C1")
+    fields = text.replace("{well}", "B2")
+    np.testing.assert_array_equal(bigimg.open(fields, series="field 3"), volume[1, 2])
     (tmp_path / "B2" / "f2_c2.tif").unlink()
-    np.testing.assert_array_equal(bigimg.open(text, series=1), volume[1, 1, :1])
+    np.testing.assert_array_equal(bigimg.open(fields, series=1), volume[1, 1, :1])
 
 
 def test_files_have_axes_of_their_own(tmp_path: Path) -> None:

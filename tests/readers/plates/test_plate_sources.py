@@ -363,3 +363,17 @@ def test_positions_of_micromanager_that_are_no_wells(tmp_path: Path) -> None:
     plate = find_plate(str(folder), {"plate": True})
     assert plate is not None
     assert [each.well for each in plate.fields] == ["XY01", "XY02"]
+
+
+def test_of_a_field_that_is_a_cut_file_the_rest_is_read(tmp_path: Path) -> None:
+    image = np.arange(6400, dtype=np.uint16).reshape(80, 80)
+    for well in ("A01", "B03"):
+        tifffile.imwrite(tmp_path / f"{well}.tif", image, rowsperstrip=8, compression="zlib")
+    cut = tmp_path / "B03.tif"
+    cut.write_bytes(cut.read_bytes()[:-40])
+    text, asked = str(tmp_path / "{well}.tif"), {"memory": "2GB", "progress": False}
+    with pytest.raises(InputError, match=r"B03\.tif.* allow_partial=True"):
+        bigimg.convert(text, tmp_path / "p.ome.zarr", **asked)
+    plate = bigimg.convert(text, tmp_path / "p.ome.zarr", allow_partial=True, **asked)
+    np.testing.assert_array_equal(plate["A01"], image)
+    np.testing.assert_array_equal(plate["B03"][:72], image[:72])
