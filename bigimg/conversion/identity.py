@@ -19,7 +19,7 @@ from bigimg.omezarr.objects import readable
 from bigimg.places.address import is_url
 from bigimg.planning.options import Options
 from bigimg.planning.plan import ConversionPlan
-from bigimg.reader import Reader
+from bigimg.reader import Reader, files_of
 from bigimg.readers.digest import DIGEST_BYTES
 from bigimg.types import Json
 
@@ -41,6 +41,8 @@ def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
     local = getattr(reader, "local", None)  # the zip file, or the copy of what was downloaded
     with readable(plan.source):
         source = fingerprint(plan.source) if local is None else [plan.source, fingerprint(local)]
+        if source is not None and (others := _others(plan.source, reader)):
+            source = [source, [fingerprint(name) for name in others]]
     if hasattr(reader, "identity"):
         source = None if reader.identity is None else {"of": source, "made": reader.identity}
     if source is None:
@@ -60,8 +62,8 @@ def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
     }
 
 
-def request(source: str, settings: Options, opening: Mapping[str, Any]) -> str | None:
-    """Return a SHA-256 of the bytes of a source, as far as they are cheap to see, and of what is asked for.
+def request(source: str, reader: Reader, settings: Options, opening: Mapping[str, Any]) -> str | None:
+    """Return a SHA-256 of the bytes of all files of a source, as far as they are cheap to see, and of what is asked for.
 
     It stands in the store, so that a later run finds that there is nothing to do. Neither the name of the source nor
     its time is in it, nor the options that do not change the store. None for what is no file, folder or address.
@@ -69,14 +71,15 @@ def request(source: str, settings: Options, opening: Mapping[str, Any]) -> str |
     asked = asdict(replace(settings, memory=0, workers=None))
     seen: object
     if os.path.isfile(source):
-        size, _, digest = _of_file(source)
-        seen = size, digest
+        seen = _bytes_of(source)
     elif os.path.isdir(source):
         seen = [(name, status.st_size) for name, status in _files(source)]
     elif is_url(source):
         seen = source
     else:
         return None
+    if others := _others(source, reader):
+        seen = [seen, [_bytes_of(name) for name in others]]
     text = json.dumps([seen, asked, chosen(opening), FORMAT], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -101,6 +104,18 @@ def fingerprint(source: str) -> Json:
             count += 1
         return [os.path.abspath(path), count, digest]
     return None
+
+
+def _others(source: str, reader: Reader) -> list[str]:
+    """Return the files besides ``source`` that ``reader`` reads; of what lies in a zip file none."""
+    if getattr(reader, "local", None) is not None:
+        return []
+    return [name for name in files_of(reader) if name != os.path.abspath(source) and os.path.isfile(name)]
+
+
+def _bytes_of(path: str) -> tuple[int, int]:
+    size, _, digest = _of_file(path)
+    return size, digest
 
 
 def _of_file(path: str) -> tuple[int, int, int]:

@@ -50,5 +50,5 @@ def planned(
     plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, options, resident=resident)
     plan = replace(beside(plan, source, reader, opening, options.kind), opening=chosen(opening))
     if isinstance(source, str | os.PathLike):
-        plan = replace(plan, request=request(os.fspath(source), options, opening))
+        plan = replace(plan, request=request(os.fspath(source), reader, options, opening))
     return with_carried(plan, reader, options)

@@ -11,7 +11,7 @@ import threading
 from dataclasses import replace
 from typing import Any, cast
 
-from bigimg.errors import InputError, MissingExtraError, without_remedy
+from bigimg.errors import InputError, MissingExtraError, UsageError, without_remedy
 from bigimg.omezarr.finer import Finer
 from bigimg.omezarr.store import Store
 from bigimg.opening.sources import Asked, open_place
@@ -128,7 +128,11 @@ class SourceLevel:
             reader = as_kind(as_part(open_place(self.source, Asked(options)), part), kind)  # type: ignore[arg-type]
         except MissingExtraError:
             raise
-        except InputError as error:
+        except (
+            InputError,
+            UsageError,
+            TypeError,
+        ) as error:  # the options of a store of others may be anything
             what = without_remedy(error).removeprefix(f"{self.source}: ")
             raise self._refused(
                 f"{self.source}, which cannot be opened ({what}): put back what was converted"

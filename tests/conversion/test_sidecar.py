@@ -16,7 +16,7 @@ import zarr
 
 import bigimg
 from bigimg.conversion import commit
-from bigimg.errors import InputError, ResumeError, UsageError
+from bigimg.errors import InputError, IntegrityError, ResumeError, UsageError
 from bigimg.opening.open import levels_of_source
 from bigimg.testing import check_reader
 from bigimg.types import Array
@@ -338,3 +338,47 @@ def test_pixels_that_a_cut_source_lacks_are_left_out_as_in_a_whole_store(slide: 
         assert one.attrs["missing"] == other.attrs["missing"]
     assert bigimg.info(reduced).missing > 0
     assert bigimg.verify(reduced, progress=False).ok
+
+
+def _said(target: Path, **changed: Any) -> None:
+    """Write other values into what the store says of its source."""
+    path = target / "zarr.json"
+    document = json.loads(path.read_bytes())
+    document["attributes"]["bigimg"]["source"] |= changed
+    path.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"options": {"bogus": 1}},
+        {"options": {"axis": [1]}},
+        {"options": {"series": "no such"}},
+        {"access": {"kind": "foo", "why": "", "order": []}},
+        {"access": {"kind": "random", "why": "", "order": [], "fixed_bytes": -(10**12)}},
+    ],
+)
+def test_a_hostile_block_is_an_error_of_input(changed: dict[str, Any], pair: tuple[Path, Path]) -> None:
+    _said(pair[1], **changed)
+    with pytest.raises((InputError, IntegrityError)):
+        bigimg.open(pair[1])[:, :8, :8].to_numpy()
+
+
+def test_a_pass_plans_with_what_the_source_itself_costs(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = pair
+    honest = bigimg.plan(source, tmp_path / "b.ome.zarr", probe=False, **QUIET)
+    _said(target, access={"kind": "random", "why": "", "order": [], "fixed_bytes": 0, "read_bytes": 0})
+    found = bigimg.plan(target, tmp_path / "b.ome.zarr", probe=False, **QUIET)
+    assert (found.access.kind, found.access.read_bytes) == (honest.access.kind, honest.access.read_bytes)
+
+
+def test_an_upgrade_keeps_the_levels_and_the_source(slide: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a.levels.ome.zarr"
+    bigimg.convert(slide, target, chunks=64, levels_only=True, **QUIET)
+    before = [bigimg.open(target, level=level).to_numpy() for level in range(4)]
+    places = bigimg.open(target, level=2).x.to_numpy()
+    bigimg.upgrade(target, to="0.6")
+    assert bigimg.verify(target).ok
+    for level, pixels in enumerate(before):
+        np.testing.assert_array_equal(bigimg.open(target, level=level), pixels)
+    np.testing.assert_allclose(bigimg.open(target, level=2).x, places)

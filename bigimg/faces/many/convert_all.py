@@ -9,21 +9,24 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bigimg.conversion.identity import request
 from bigimg.conversion.progress import Progress, Report, reporting
-from bigimg.errors import BigimgError, BudgetError, InputError, OutputError, UsageError, counted
+from bigimg.errors import BigimgError, OutputError, UsageError, counted
 from bigimg.faces.convert import convert_to_store, plan
 from bigimg.faces.many.report import Conversions, table
 from bigimg.faces.many.sources import Item, items_of
 from bigimg.omezarr.manifest import read_provenance
 from bigimg.opening.sources import split
+from bigimg.opening.open import open_source
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, options
 from bigimg.planning.plan import ConversionPlan
+from bigimg.reader import as_kind
 from bigimg.types import Json, Opening
 
 SAMPLES = 5
@@ -203,7 +206,7 @@ def _checked(settings: Mapping[str, Any]) -> tuple[Options, Opening]:
 
 
 def _planned(
-    items: tuple[Item, ...], into: str | os.PathLike[str], asked: Options, opening: Mapping[str, Any],
+    items: tuple[Item, ...], into: str | os.PathLike[str], asked: Options, opening: Opening,
     settings: Mapping[str, Any],
 ) -> ManyPlan:  # fmt: skip
     sizes = tuple(_size(item.source) for item in items)
@@ -218,7 +221,7 @@ def _planned(
     return ManyPlan(items, finished, sizes, needed, free)
 
 
-def _is_finished(item: Item, asked: Options, opening: Mapping[str, Any]) -> bool:
+def _is_finished(item: Item, asked: Options, opening: Opening) -> bool:
     """Return whether the store is there, whole, and that of this source with these options."""
     if not os.path.isdir(item.target):
         return False
@@ -226,8 +229,9 @@ def _is_finished(item: Item, asked: Options, opening: Mapping[str, Any]) -> bool
     if found is None or found.get("request") is None:
         return False
     try:
-        return bool(found["request"] == request(item.source, asked, opening))
-    except OSError:  # a source that cannot be read fails when it is converted
+        with closing(as_kind(open_source(item.source, progress=False, **opening), asked.kind)) as reader:
+            return bool(found["request"] == request(item.source, reader, asked, opening))
+    except (BigimgError, OSError):  # a source that cannot be read fails when it is converted
         return False
 
 
@@ -242,7 +246,7 @@ def _grows(todo: list[tuple[int, Item]], settings: Mapping[str, Any]) -> float |
         beside = Path(_existing(Path(item.target)), ".bigimg.ome.zarr")
         try:
             planned = plan(item.source, beside, **settings)
-        except (InputError, BudgetError, OutputError):  # it fails by itself later, with its message
+        except BigimgError:  # it fails by itself later, with its message
             continue
         estimate = planned.estimate if isinstance(planned, ConversionPlan) else None
         if estimate is not None:

@@ -12,6 +12,7 @@ from collections import namedtuple
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -259,3 +260,27 @@ def test_memory_and_open_files_do_not_grow_with_the_number_of_files(tmp_path: Pa
     assert len(values) > 200
     assert values[-1][0] <= values[40][0] + 20_000_000
     assert values[-1][1] <= values[40][1] + 2
+
+
+def test_a_change_in_any_file_of_a_source_makes_it_unfinished(tmp_path: Path) -> None:
+    pixels = noise((4, 20, 30), "i2")
+    spectral = tmp_path / "in" / "v.hdr"
+    spectral.parent.mkdir()
+    nibabel.save(nibabel.Nifti1Pair(pixels, np.eye(4)), spectral)  # v.hdr says where v.img is
+    assert states(bigimg.convert_all(spectral.parent, tmp_path / "out", **QUIET)) == ["converted"]
+    assert states(bigimg.convert_all(spectral.parent, tmp_path / "out", **QUIET)) == ["finished"]
+    image = spectral.with_suffix(".img")
+    image.write_bytes(image.read_bytes()[:-2] + b"\x01\x02")
+    assert states(bigimg.convert_all(spectral.parent, tmp_path / "out", **QUIET)) == ["failed"]
+    again = bigimg.convert_all(spectral.parent, tmp_path / "out", overwrite=True, **QUIET)
+    assert states(again) == ["converted"]
+
+
+def test_what_is_wrong_with_one_file_does_not_end_the_estimate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bigimg.faces.many.convert_all.SURELY", 10**15)  # the room is estimated in any case
+    tifffile.imwrite(tmp_path / "small.tif", noise((9, 9), "u1"))
+    tifffile.imwrite(tmp_path / "stack.tif", noise((3, 9, 9), "u1"), photometric="minisblack")
+    found = bigimg.convert_all([*tmp_path.glob("*.tif")], tmp_path / "out", spacing={"z": 2.0}, **QUIET)
+    assert sorted(states(found)) == ["converted", "failed"]
