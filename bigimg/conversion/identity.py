@@ -63,7 +63,7 @@ def identity(plan: ConversionPlan, reader: Reader) -> dict[str, Json] | None:
 
 
 def request(source: str, reader: Reader, settings: Options, opening: Mapping[str, Any]) -> str | None:
-    """Return a SHA-256 of the bytes of all files of a source, as far as they are cheap to see, and of what is asked for.
+    """Return a SHA-256 of all files of a source, as far as their bytes are cheap to see, and of what is asked.
 
     It stands in the store, so that a later run finds that there is nothing to do. Neither the name of the source nor
     its time is in it, nor the options that do not change the store. None for what is no file, folder or address.

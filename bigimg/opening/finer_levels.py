@@ -68,8 +68,8 @@ class SourceLevel:
 
     @property
     def access(self) -> Access:
-        """As it was when the store was written, so that the source need not be opened for it."""
-        return self._finer.access
+        """That of the source once it is open; until then as the store says it, so that it need not be opened."""
+        return self._finer.access if self._reader is None else self._reader.access
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``.

@@ -21,8 +21,8 @@ from bigimg.faces.convert import convert_to_store, plan
 from bigimg.faces.many.report import Conversions, table
 from bigimg.faces.many.sources import Item, items_of
 from bigimg.omezarr.manifest import read_provenance
-from bigimg.opening.sources import split
 from bigimg.opening.open import open_source
+from bigimg.opening.sources import split
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, options
 from bigimg.planning.plan import ConversionPlan
