@@ -17,8 +17,8 @@ from bigimg.omezarr.store import Store
 from bigimg.opening.sources import Asked, open_place
 from bigimg.pyramid.made_level import made_levels
 from bigimg.reader import Access, Reader, as_kind, as_part
-from bigimg.readers.digest import source_digest
-from bigimg.types import Array, Method, Region
+from bigimg.readers.digest import files_digest, source_digest
+from bigimg.types import Array, Json, Method, Region
 
 
 def with_source(store: Store) -> Store:
@@ -122,6 +122,8 @@ class SourceLevel:
     def _opened(self) -> Reader:
         """Return a reader of the source."""
         self.check()
+        if self._finer.digest["files"] == 1 and os.path.isfile(self.source):
+            self._compare(files_digest([self.source]))  # before a reader sees a file of which nothing is known
         options = dict(self._finer.options)
         kind, part = options.pop("kind", None), options.get("part")
         try:
@@ -137,16 +139,23 @@ class SourceLevel:
             raise self._refused(
                 f"{self.source}, which cannot be opened ({what}): put back what was converted"
             ) from error
-        found, said = source_digest(reader), self._finer.digest
-        if found != said:
+        try:
+            self._compare(source_digest(reader))
+        except InputError:
             reader.close()
-            digest = found["sha256"] if isinstance(found, dict) else None
-            raise self._changed(f"SHA-256 of {said['of']} is {digest} where {said['sha256']} was converted")
+            raise
         if (reader.spec.shape, reader.spec.dtype) != (self.spec.shape, self.spec.dtype):
             sizes = [" x ".join(map(str, spec.shape)) for spec in (reader.spec, self.spec)]
             reader.close()
             raise self._changed(f"it is opened as {sizes[0]} where {sizes[1]} was converted")
         return reader
+
+    def _compare(self, found: Json) -> None:
+        """Refuse a source that ``found`` says is another one."""
+        said = self._finer.digest
+        if found != said:
+            digest = found["sha256"] if isinstance(found, dict) else None
+            raise self._changed(f"SHA-256 of {said['of']} is {digest} where {said['sha256']} was converted")
 
     def _changed(self, what: str) -> InputError:
         return self._refused(

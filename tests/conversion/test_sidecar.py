@@ -391,3 +391,13 @@ def test_an_upgrade_keeps_the_levels_and_the_source(slide: Path, tmp_path: Path)
     for level, pixels in enumerate(before):
         np.testing.assert_array_equal(bigimg.open(target, level=level), pixels)
     np.testing.assert_allclose(bigimg.open(target, level=2).x, places)
+
+
+def test_another_file_of_the_same_size_is_refused_before_it_is_opened(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = pair
+    source.write_bytes(bytes(source.stat().st_size))
+    monkeypatch.setattr("bigimg.opening.finer_levels.open_place", None)
+    with pytest.raises(InputError, match=r"which has changed \(SHA-256"):
+        bigimg.open(target).compute()
