@@ -123,7 +123,9 @@ class SourceLevel:
         """Return a reader of the source."""
         self.check()
         if self._finer.digest["files"] == 1 and os.path.isfile(self.source):
-            self._compare(files_digest([self.source]))  # before a reader sees a file of which nothing is known
+            self._compare(
+                files_digest([self.source])
+            )  # before a reader sees a file of which nothing is known
         options = dict(self._finer.options)
         kind, part = options.pop("kind", None), options.get("part")
         try:
@@ -135,7 +137,8 @@ class SourceLevel:
             UsageError,
             TypeError,
         ) as error:  # the options of a store of others may be anything
-            what = without_remedy(error).removeprefix(f"{self.source}: ")
+            why = str(error) if isinstance(error, TypeError) else without_remedy(error)
+            what = why.removeprefix(f"{self.source}: ")
             raise self._refused(
                 f"{self.source}, which cannot be opened ({what}): put back what was converted"
             ) from error

@@ -284,3 +284,16 @@ def test_what_is_wrong_with_one_file_does_not_end_the_estimate(
     tifffile.imwrite(tmp_path / "stack.tif", noise((3, 9, 9), "u1"), photometric="minisblack")
     found = bigimg.convert_all([*tmp_path.glob("*.tif")], tmp_path / "out", spacing={"z": 2.0}, **QUIET)
     assert sorted(states(found)) == ["converted", "failed"]
+
+
+def test_a_failure_names_its_file(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "small.tif", noise((9, 9), "u1"))
+    found = bigimg.convert_all(tmp_path / "small.tif", tmp_path / "out", levels_only=True, **QUIET)
+    assert f"failed: {tmp_path / 'small.tif'}: " in str(found)
+
+
+def test_the_commands_to_look_at_a_store_are_quoted(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", noise((9, 9), "u1"))
+    target = tmp_path / "n s.ome.zarr"
+    printed = command("convert", tmp_path / "a.tif", target, scratch=tmp_path)
+    assert f"bigimg stats '{target}'" in printed.out + printed.err
