@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -284,9 +285,9 @@ def _summary(result: Result | PlateResult) -> str:
             *([f"went on from an interrupted run: {counted(resumed, 'block')} kept"] if resumed else []),
             *(f"note: {note}" for note in plan.notes),
             "look at it:",
-            f"  bigimg thumbnail {plan.target} look.png",
-            f"  bigimg stats {plan.target}",
-            f'  python -c "import bigimg; print(bigimg.open({plan.target!r}))"',
+            f"  bigimg thumbnail {shlex.quote(plan.target)} look.png",
+            f"  bigimg stats {shlex.quote(plan.target)}",
+            f"  python -c {shlex.quote(f'import bigimg; print(bigimg.open({plan.target!r}))')}",
         ]
     )
 
@@ -306,8 +307,8 @@ def _plate_summary(result: PlateResult) -> str:
             *([f"went on from an interrupted run: {counted(resumed, 'field')} kept"] if resumed else []),
             *(f"note: {note}" for note in plan.notes),
             "look at it:",
-            f"  bigimg info {plan.target}",
-            f"  bigimg montage {plan.target} look.png",
-            f'  python -c "import bigimg; print(bigimg.open_plate({plan.target!r}))"',
+            f"  bigimg info {shlex.quote(plan.target)}",
+            f"  bigimg montage {shlex.quote(plan.target)} look.png",
+            f"  python -c {shlex.quote(f'import bigimg; print(bigimg.open_plate({plan.target!r}))')}",
         ]
     )

@@ -75,9 +75,13 @@ def request(reader: Reader, settings: Options, opening: Mapping[str, Any]) -> st
 
 def chosen(opening: Mapping[str, Any]) -> str:
     """Return the options, as JSON, that choose what is read of a source: two runs with others read other pixels."""
+    return json.dumps(said(opening), sort_keys=True, default=str)
+
+
+def said(opening: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are given, without those of transport."""
     given = {name: value for name, value in opening.items() if name not in OF_TRANSPORT}
-    said = {name: value for name, value in given.items() if value is not None and value is not False}
-    return json.dumps(said, sort_keys=True, default=str)
+    return {name: value for name, value in given.items() if value is not None and value is not False}
 
 
 def local_files(reader: Reader) -> tuple[str, ...]:

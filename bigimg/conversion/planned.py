@@ -47,6 +47,7 @@ def planned(
     UsageError
         The options contradict the image.
     """
+    getattr(reader, "open_source", lambda: None)()  # what a store says that its source costs may be untrue
     plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, options, resident=resident)
     plan = replace(beside(plan, source, reader, opening, options.kind), opening=chosen(opening))
     if isinstance(source, str | os.PathLike):

@@ -8,15 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bigimg.conversion.identity import said
 from bigimg.errors import UsageError
 from bigimg.omezarr.finer import Finer
 from bigimg.omezarr.open import StoreReader
 from bigimg.planning.plan import ConversionPlan
 from bigimg.reader import Reader
 from bigimg.readers.digest import source_digest
-
-OF_FETCHING = {"insecure", "max_download"}
-"""Options of a source that mean nothing for a file of this machine."""
 
 
 def beside(
@@ -50,11 +48,10 @@ def beside(
             f"{plan.source}: levels_only=True reads level 0 from the source, which must be a file, or a folder of "
             "files, of this machine: give one, or convert it whole"
         )
-    given = {**opening, "kind": kind}
     finer = Finer(
         path=path_from(plan.target, str(source)),
         digest=digest,
-        options={key: value for key, value in given.items() if _is_said(value) and key not in OF_FETCHING},
+        options=said({**opening, "kind": kind}),
         shapes=tuple(each.level.shape for each in plan.levels[: plan.first]),
         chunks=reader.spec.chunks,
         access=reader.access,
@@ -73,7 +70,3 @@ def path_from(target: str | os.PathLike[str], source: str | os.PathLike[str]) ->
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:
         return path.as_posix()
-
-
-def _is_said(value: object) -> bool:
-    return value is not None and value is not False

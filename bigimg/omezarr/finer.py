@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from bigimg.geometry.axes import Axis
 from bigimg.reader import Access
 from bigimg.types import Json, Opening, Shape
-
-OPTIONS = frozenset({*Opening.__annotations__, "kind"})
-"""Options with which a source is opened; a store of others may name any."""
-KINDS = ("random", "sequential", "whole")
-"""Of access."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,21 +54,25 @@ def finer_of_json(block: Mapping[str, Any] | None) -> Finer | None:
     """Return what :meth:`Finer.to_json` wrote; None of a store with all its levels."""
     if block is None:
         return None
-    access = dict(block["access"])
+    access, options = dict(block["access"]), dict(block["options"])
+    if unknown := options.keys() - Opening.__annotations__.keys() - {"kind"}:
+        raise ValueError(f"source has the options {sorted(unknown)}, which do not exist")
     found = Finer(
         path=str(block["path"]),
         digest={key: block[key] for key in ("sha256", "files", "bytes", "of")},
-        options={name: value for name, value in block["options"].items() if name in OPTIONS},
+        options=options,
         shapes=tuple(tuple(map(int, shape)) for shape in block["levels"]),
         chunks=tuple(map(int, block["chunks"])),
         access=Access(**access | {"order": tuple(access["order"])}),
         spacing=tuple(map(float, block["spacing"])),
         origin=tuple(map(float, block["origin"])),
     )
+    costs = found.access.fixed_bytes, found.access.read_bytes
+    if found.access.kind not in get_args(get_type_hints(Access)["kind"]) or min(costs) < 0:
+        raise ValueError(f"source has an access of kind {found.access.kind!r} and {costs} bytes")
     axes = len(found.chunks)
     lengths = [*found.shapes, found.spacing, found.origin]
     whole = all(n > 0 for sizes in (*found.shapes, found.chunks) for n in sizes)
-    whole &= found.access.kind in KINDS and min(found.access.fixed_bytes, found.access.read_bytes) >= 0
     if not found.shapes or not whole or any(len(each) != axes for each in lengths):
-        raise ValueError(f"source has levels of {found.shapes}, chunks of {found.chunks}, and {found.access}")
+        raise ValueError(f"source has levels of {found.shapes}, and chunks of {found.chunks}")
     return found

@@ -218,6 +218,10 @@ class StoreReader:
         beside = files_of(self.store.source[0]) if self.store.source else ()
         return (*(() if found is None else (str(found),)), *beside)
 
+    def open_source(self) -> None:
+        """Open the source of a level that is not stored, so that ``access`` is what that costs."""
+        getattr(self._of_source, "open", lambda: None)()
+
     @property
     def access(self) -> Access:
         """Any region; the unit is the inner chunk. That of the source where the level is not stored."""

@@ -11,14 +11,14 @@ import threading
 from dataclasses import replace
 from typing import Any, cast
 
-from bigimg.errors import BigimgError, InputError, MissingExtraError, UsageError
+from bigimg.errors import InputError, MissingExtraError, UsageError, without_remedy
 from bigimg.omezarr.finer import Finer
 from bigimg.omezarr.store import Store
 from bigimg.opening.sources import Asked, open_place
 from bigimg.pyramid.made_level import made_levels
 from bigimg.reader import Access, Reader, as_kind, as_part
-from bigimg.readers.digest import source_digest
-from bigimg.types import Array, Method, Region
+from bigimg.readers.digest import files_digest, source_digest
+from bigimg.types import Array, Json, Method, Region
 
 
 def with_source(store: Store) -> Store:
@@ -68,11 +68,8 @@ class SourceLevel:
 
     @property
     def access(self) -> Access:
-        """That of the source: a store of others may say anything; as it says where the source cannot be opened."""
-        try:
-            return self.open().access
-        except BigimgError:
-            return self._finer.access
+        """That of the source once it is open; until then as the store says it, so that it need not be opened."""
+        return self._finer.access if self._reader is None else self._reader.access
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``.
@@ -125,27 +122,43 @@ class SourceLevel:
     def _opened(self) -> Reader:
         """Return a reader of the source."""
         self.check()
+        if self._finer.digest["files"] == 1 and os.path.isfile(self.source):
+            self._compare(
+                files_digest([self.source])
+            )  # before a reader sees a file of which nothing is known
         options = dict(self._finer.options)
         kind, part = options.pop("kind", None), options.get("part")
         try:
             reader = as_kind(as_part(open_place(self.source, Asked(options)), part), kind)  # type: ignore[arg-type]
         except MissingExtraError:
             raise
-        except (InputError, UsageError, TypeError) as error:
-            what = str(error).partition("; ")[0].removeprefix(f"{self.source}: ")
+        except (
+            InputError,
+            UsageError,
+            TypeError,
+        ) as error:  # the options of a store of others may be anything
+            why = str(error) if isinstance(error, TypeError) else without_remedy(error)
+            what = why.removeprefix(f"{self.source}: ")
             raise self._refused(
                 f"{self.source}, which cannot be opened ({what}): put back what was converted"
             ) from error
-        found, said = source_digest(reader), self._finer.digest
-        if found != said:
+        try:
+            self._compare(source_digest(reader))
+        except InputError:
             reader.close()
-            digest = found["sha256"] if isinstance(found, dict) else None
-            raise self._changed(f"SHA-256 of {said['of']} is {digest} where {said['sha256']} was converted")
+            raise
         if (reader.spec.shape, reader.spec.dtype) != (self.spec.shape, self.spec.dtype):
             sizes = [" x ".join(map(str, spec.shape)) for spec in (reader.spec, self.spec)]
             reader.close()
             raise self._changed(f"it is opened as {sizes[0]} where {sizes[1]} was converted")
         return reader
+
+    def _compare(self, found: Json) -> None:
+        """Refuse a source that ``found`` says is another one."""
+        said = self._finer.digest
+        if found != said:
+            digest = found["sha256"] if isinstance(found, dict) else None
+            raise self._changed(f"SHA-256 of {said['of']} is {digest} where {said['sha256']} was converted")
 
     def _changed(self, what: str) -> InputError:
         return self._refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Iterable
 
 from bigimg.reader import Reader
 from bigimg.types import Json
@@ -23,6 +24,11 @@ def source_digest(reader: Reader) -> Json:
     """
     local = getattr(reader, "local", None)  # the zip file, or the copy of what was downloaded
     names = [local] if local else list(getattr(reader, "paths", ())) or [reader.source]
+    return files_digest(names)
+
+
+def files_digest(names: Iterable[str]) -> Json:
+    """Return :func:`source_digest` of the files ``names``."""
     there = list(
         filter(os.path.lexists, names)
     )  # a reader also names files that are read where they are there

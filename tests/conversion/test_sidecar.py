@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,13 @@ import zarr
 
 import bigimg
 from bigimg.conversion import commit
+from bigimg.conversion.planned import planned
 from bigimg.errors import InputError, ResumeError, UsageError
-from bigimg.opening.open import levels_of_source
+from bigimg.omezarr.finer import finer_of_json
+from bigimg.omezarr.open import StoreReader, open_store
+from bigimg.opening.finer_levels import with_source
+from bigimg.opening.open import levels_of_source, open_source
+from bigimg.planning.options import options
 from bigimg.testing import check_reader
 from bigimg.types import Array
 from tests.conversion.sources import noise
@@ -338,3 +344,60 @@ def test_pixels_that_a_cut_source_lacks_are_left_out_as_in_a_whole_store(slide: 
         assert one.attrs["missing"] == other.attrs["missing"]
     assert bigimg.info(reduced).missing > 0
     assert bigimg.verify(reduced, progress=False).ok
+
+
+def _saying(target: Path, **changed: Any) -> StoreReader:
+    """The store, as if it said other values of its source."""
+    store = open_store(target)
+    assert store.image.finer is not None
+    finer = finer_of_json({**store.image.finer.to_json(), **changed})
+    return StoreReader(with_source(replace(store, image=replace(store.image, finer=finer))))
+
+
+@pytest.mark.parametrize("chosen", [{"axis": [1]}, {"series": "no such"}, {"part": "none"}])
+def test_options_that_cannot_be_are_an_error_of_input(chosen: Any, pair: tuple[Path, Path]) -> None:
+    with pytest.raises(InputError, match="which cannot be opened"):
+        _saying(pair[1], options=chosen).read((slice(0, 1), slice(0, 8), slice(0, 8)))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"options": {"bogus": 1}},
+        {"access": {"kind": "foo", "why": "", "order": []}},
+        {"access": {"kind": "random", "why": "", "order": [], "fixed_bytes": -(10**12)}},
+    ],
+)
+def test_a_block_that_cannot_be_is_refused(changed: Any, pair: tuple[Path, Path]) -> None:
+    with pytest.raises(ValueError, match="source has"):
+        _saying(pair[1], **changed)
+
+
+def test_a_pass_plans_with_what_the_source_itself_costs(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    untrue = {"kind": "random", "why": "", "order": [], "fixed_bytes": 0, "read_bytes": 0}
+    reader = _saying(pair[1], access=untrue)
+    made, _ = planned(pair[1], reader, tmp_path / "b.ome.zarr", options(memory="4GB"), {})
+    honest = open_source(pair[0]).access
+    assert (made.access.fixed_bytes, made.access.read_bytes) == (honest.fixed_bytes, honest.read_bytes)
+
+
+def test_an_upgrade_keeps_the_levels_and_the_source(slide: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a.levels.ome.zarr"
+    bigimg.convert(slide, target, chunks=64, levels_only=True, **QUIET)
+    before = [bigimg.open(target, level=level).to_numpy() for level in range(4)]
+    places = bigimg.open(target, level=2).x.to_numpy()
+    bigimg.upgrade(target, to="0.6")
+    assert bigimg.verify(target).ok
+    for level, pixels in enumerate(before):
+        np.testing.assert_array_equal(bigimg.open(target, level=level), pixels)
+    np.testing.assert_allclose(bigimg.open(target, level=2).x, places)
+
+
+def test_another_file_of_the_same_size_is_refused_before_it_is_opened(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = pair
+    source.write_bytes(bytes(source.stat().st_size))
+    monkeypatch.setattr("bigimg.opening.finer_levels.open_place", None)
+    with pytest.raises(InputError, match=r"which has changed \(SHA-256"):
+        bigimg.open(target).compute()

@@ -29,6 +29,7 @@ from bigimg.opening.sources import split
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, options
 from bigimg.planning.plan import ConversionPlan
+from bigimg.reader import as_kind
 from bigimg.types import Json, Opening
 
 SAMPLES = 5
@@ -158,7 +159,7 @@ def convert_all(
             begun = time.monotonic()
             try:
                 Path(item.target).parent.mkdir(parents=True, exist_ok=True)
-                if plate_source(item.source, opening) is not None:  # type: ignore[arg-type]
+                if plate_source(item.source, opening) is not None:
                     what = "is a plate, which is converted by itself"
                     raise UsageError(f"{item.source}: {what}: bigimg convert {item.source} NAME.ome.zarr")
                 result = convert_to_store(
@@ -211,7 +212,7 @@ def _checked(settings: Mapping[str, Any]) -> tuple[Options, Opening]:
 
 
 def _planned(
-    items: tuple[Item, ...], into: str | os.PathLike[str], asked: Options, opening: Mapping[str, Any],
+    items: tuple[Item, ...], into: str | os.PathLike[str], asked: Options, opening: Opening,
     settings: Mapping[str, Any],
 ) -> ManyPlan:  # fmt: skip
     sizes = tuple(_size(item.source) for item in items)
@@ -226,7 +227,7 @@ def _planned(
     return ManyPlan(items, finished, sizes, needed, free)
 
 
-def _is_finished(item: Item, asked: Options, opening: Mapping[str, Any]) -> bool:
+def _is_finished(item: Item, asked: Options, opening: Opening) -> bool:
     """Return whether the store is there, whole, and that of this source with these options."""
     if not os.path.isdir(item.target):
         return False
@@ -234,7 +235,7 @@ def _is_finished(item: Item, asked: Options, opening: Mapping[str, Any]) -> bool
     if found is None or found.get("request") is None:
         return False
     try:
-        with closing(open_source(item.source, progress=False, **opening)) as reader:
+        with closing(as_kind(open_source(item.source, progress=False, **opening), asked.kind)) as reader:
             wanted = request(reader, asked, opening)
     except (BigimgError, OSError):  # it fails when it is converted, with its message
         return False

@@ -64,10 +64,15 @@ class Conversions:
             [
                 f"{counted(len(self.rows), 'file')}: {states['converted']} converted ({human_bytes(stored)}), "
                 f"{states['finished']} finished before, {states['failed']} failed; {self.seconds:.0f} s",
-                *(f"failed: {row.message}" for row in self.failed[:SHOWN]),
+                *(f"failed: {_named(row)}" for row in self.failed[:SHOWN]),
                 *([f"and {more} more, which the report lists"] if more > 0 else []),
             ]
         )
+
+
+def _named(row: Row) -> str:
+    """Return the message of a row, with its source where the message does not name it."""
+    return row.message if row.source in row.message else f"{row.source}: {row.message}"
 
 
 HEADER = ",".join(field.name for field in fields(Row))

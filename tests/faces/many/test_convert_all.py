@@ -12,6 +12,7 @@ from collections import namedtuple
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -275,3 +276,40 @@ def test_a_plate_is_no_image_of_many(tmp_path: Path) -> None:
         ("converted", "A01.tif"), ("converted", "B02.tif"), ("failed", "run"),
     ]  # fmt: skip
     assert "is a plate, which is converted by itself: bigimg convert" in found.failed[0].message
+
+
+def test_a_change_in_any_file_of_a_source_makes_it_unfinished(tmp_path: Path) -> None:
+    pixels = noise((4, 20, 30), "i2")
+    spectral = tmp_path / "in" / "v.hdr"
+    spectral.parent.mkdir()
+    nibabel.save(nibabel.Nifti1Pair(pixels, np.eye(4)), spectral)  # v.hdr says where v.img is
+    assert states(bigimg.convert_all(spectral.parent, tmp_path / "out", **QUIET)) == ["converted"]
+    assert states(bigimg.convert_all(spectral.parent, tmp_path / "out", **QUIET)) == ["finished"]
+    image = spectral.with_suffix(".img")
+    image.write_bytes(image.read_bytes()[:-2] + b"\x01\x02")
+    assert states(bigimg.convert_all(spectral.parent, tmp_path / "out", **QUIET)) == ["failed"]
+    again = bigimg.convert_all(spectral.parent, tmp_path / "out", overwrite=True, **QUIET)
+    assert states(again) == ["converted"]
+
+
+def test_what_is_wrong_with_one_file_does_not_end_the_estimate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bigimg.faces.many.convert_all.SURELY", 10**15)  # the room is estimated in any case
+    tifffile.imwrite(tmp_path / "small.tif", noise((9, 9), "u1"))
+    tifffile.imwrite(tmp_path / "stack.tif", noise((3, 9, 9), "u1"), photometric="minisblack")
+    found = bigimg.convert_all([*tmp_path.glob("*.tif")], tmp_path / "out", spacing={"z": 2.0}, **QUIET)
+    assert sorted(states(found)) == ["converted", "failed"]
+
+
+def test_a_failure_names_its_file(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "small.tif", noise((9, 9), "u1"))
+    found = bigimg.convert_all(tmp_path / "small.tif", tmp_path / "out", levels_only=True, **QUIET)
+    assert f"failed: {tmp_path / 'small.tif'}: " in str(found)
+
+
+def test_the_commands_to_look_at_a_store_are_quoted(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", noise((9, 9), "u1"))
+    target = tmp_path / "n s.ome.zarr"
+    printed = command("convert", tmp_path / "a.tif", target, scratch=tmp_path)
+    assert f"bigimg stats '{target}'" in printed.out + printed.err
