@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+from collections.abc import Callable
 from typing import BinaryIO, Literal
 
 from bigimg.errors import damage
@@ -59,10 +60,15 @@ def jxr_is_cut(data: bytes) -> bool:
 
 def jxr_entries(data: bytes) -> list[tuple[int, int]]:
     """Return tag and value of each entry of the directory of a JPEG XR; a struct.error where it is cut."""
-    (at,) = struct.unpack_from("<I", data, 4)
-    (count,) = struct.unpack_from("<H", data, at)
-    entries = (struct.unpack_from("<HHII", data, at + 2 + 12 * i) for i in range(count))
-    return [(tag, value) for tag, _, _, value in entries]
+    return jxr_directory(lambda at, size: data[at : at + size])
+
+
+def jxr_directory(read: Callable[[int, int], bytes]) -> list[tuple[int, int]]:
+    """Return what :func:`jxr_entries` does of a file of which ``read`` gives so many bytes from a place on."""
+    (at,) = struct.unpack("<I", read(4, 4))
+    (count,) = struct.unpack("<H", read(at, 2))
+    numbers = struct.unpack(f"<{'HHII' * count}", read(at + 2, 12 * count))
+    return list(zip(numbers[::4], numbers[3::4], strict=True))
 
 
 def jpeg2000_colors(head: bytes) -> Literal["stored", "transformed", "converted"]:

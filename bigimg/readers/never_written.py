@@ -17,6 +17,8 @@ from bigimg.types import Array, Shape
 
 MOST_CHUNKS = 1 << 27
 """More than a file has: 100 TB in chunks of 1 MB."""
+CHUNK_BYTES = 4
+"""Memory for each chunk: whether it was written, kept, and three copies while :func:`checked_written` looks."""
 
 
 def unwritten(source: str, counts: Sequence[int]) -> Array:
@@ -65,15 +67,19 @@ def checked_written(
     if not lacking.any():
         return spec
     step = dict(zip(dims, steps or (1,) * len(dims), strict=True))
-    at = zip(step.items(), np.argwhere(lacking)[0], strict=True)
+    at = zip(step.items(), np.unravel_index(lacking.argmax(), lacking.shape), strict=True)
     first = ", ".join(f"{name} = {i * n}" for (name, n), i in at)
     where = f" ({first} is the first)" if first else ""
     noun = "planes" if steps is None else "chunks"
     what = f"{lacking.sum()} of {lacking.size} {noun} were never written{where}; what is missing is not known"
+    again = (
+        "record it again" if steps is None else "write it again"
+    )  # chunks may be those of a computed image
     if lacking.all():
-        raise InputError(f"{source}: {what}, and nothing is there to open; record it again")
+        raise InputError(f"{source}: {what}, and nothing is there to open; {again}")
     if not allow_partial:
-        raise InputError(f"{source}: {what}; record it again, or {PARTIAL}")
+        empty = "" if steps is None else "if its writer leaves out empty chunks, "
+        raise InputError(f"{source}: {what}; {again}, or {empty}{PARTIAL}")
     sizes = iter(lacking.shape)
     cells = lacking.reshape([next(sizes) if name in dims else 1 for name in spec.dims])
     edges = [[*range(0, axis.size, step.get(axis.name, axis.size)), axis.size] for axis in spec.axes]

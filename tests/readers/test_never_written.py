@@ -21,6 +21,7 @@ def test_missing_planes_are_named() -> None:
     written = np.ones((2, 3), bool)
     written[1, 1:] = False
     said = r"a.nd2: 2 of 6 planes were never written \(t = 1, z = 1 is the first\); what is missing is not known; "
+    said += "record it again, or take what is there by allow_partial=True"
     with pytest.raises(InputError, match=said):
         checked_written(SPEC, written, "tz", source="a.nd2", allow_partial=False)
 
@@ -41,6 +42,7 @@ def test_missing_chunks_are_holes_to_the_edge() -> None:
     written = np.ones((2, 3, 2, 2), bool)
     written[0, 2, 1, 1] = False
     said = r"1 of 24 chunks were never written \(t = 0, z = 2, y = 3, x = 4 is the first\)"
+    said += "; what is missing is not known; write it again, or if its writer leaves out empty chunks, take what is"
     with pytest.raises(InputError, match=said):
         checked_written(SPEC, written, "tzyx", source="a.h5", allow_partial=False, steps=(1, 1, 3, 4))
     found = checked_written(SPEC, written, "tzyx", source="a.h5", allow_partial=True, steps=(1, 1, 3, 4))

@@ -1,4 +1,4 @@
-"""What a read allocates beside its result is at most what the reader says: ``read_bytes``, ``fixed_bytes`` if kept."""
+"""What a read allocates beside its result is at most ``read_bytes`` of its reader."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -21,6 +22,7 @@ PIXELS = np.random.default_rng(9).integers(0, 9, (6, 1000, 1100)).astype(np.uint
 
 
 def in_one_piece(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
     with h5py.File(folder / "a.h5", "w") as file:
         file["a"] = PIXELS
     return folder / "a.h5"
@@ -54,3 +56,31 @@ def test_a_read_allocates_what_was_said(
     finally:
         tracemalloc.stop()
     assert peak - found.nbytes <= reader.access.read_bytes
+
+
+def test_a_jpeg_xr_is_not_read_to_know_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.jxr"
+    path.write_bytes(bytes(imagecodecs.jpegxr_encode(PIXELS[0])))
+    open_file(path)
+    with open(path, "r+b") as file:
+        file.truncate(64 << 20)
+    tracemalloc.start()
+    try:
+        assert open_file(path).spec.shape == PIXELS[0].shape
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_tables_of_chunks_are_counted(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        made = file.create_dataset("a", (1 << 12, 1 << 12), "u1", chunks=(4, 4))
+        made[:4, :4] = 1
+    few = open_file(in_one_piece(tmp_path / "few")).access.fixed_bytes
+    tracemalloc.start()
+    try:
+        many = open_file(tmp_path / "a.h5", allow_partial=True).access.fixed_bytes
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert many >= max(peak, few + (1 << 20))  # a million chunks

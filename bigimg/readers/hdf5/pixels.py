@@ -19,12 +19,14 @@ from bigimg.geometry.holes import hole_value
 from bigimg.geometry.region import grid, pieces, shape_of, shift
 from bigimg.readers.hdf5.filters import BY_LIBRARY, Filter, check_filters, most_packed, unpack
 from bigimg.readers.hdf5.inside import ERRORS, find_inside, import_h5py
-from bigimg.readers.never_written import unwritten
+from bigimg.readers.never_written import CHUNK_BYTES, unwritten
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, as_native
 from bigimg.types import Array, DType, Region, Shape
 
 MOST_OPEN = 64
 """Datasets that stay open."""
+DATASET_BYTES = 500
+"""Memory for each dataset: its name, twice, and its layout, measured and rounded up."""
 
 UNREADABLE = "its pixels cannot be read"
 AGAIN = "fetch the file again"
@@ -123,7 +125,7 @@ class Hdf5Pixels:
             if name is not None:
                 self._describe(file, name)
         if not self._layouts:
-            raise InputError(f"{path}: none of its pixels were written; record it again")
+            raise InputError(f"{path}: none of its pixels were written; write it again")
         first = next(iter(self._layouts.values()))
         inner = first.shape if shape is None else shape
         self.layout = first._replace(shape=inner)
@@ -161,6 +163,11 @@ class Hdf5Pixels:
     def steps(self) -> Shape:
         """What each of :meth:`written` stands for, in pixels along each axis."""
         return (*(1 for _ in self.names.shape), *(self.layout.chunks or self.layout.shape))
+
+    @property
+    def table_bytes(self) -> int:
+        """Memory of what is known of the datasets and chunks, at most."""
+        return DATASET_BYTES * self.names.size + CHUNK_BYTES * math.prod(grid(self.shape, self.steps))
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region`` in native byte order; never written ones are ``hole``.

@@ -46,7 +46,7 @@ def hdf5_reader(
     pixels.hole = complex(hole, hole) if is_complex(pixels.dtype) else hole
     if is_complex(pixels.dtype):
         found, part = PartPixels(pixels, spec.dtype), PART_BYTES  # type: ignore[assignment]
-    access = Access("random", why, dims, HDF5_BYTES, pixels.read_bytes + part)
+    access = Access("random", why, dims, HDF5_BYTES + pixels.table_bytes, pixels.read_bytes + part)
     readable: Pixels = found
     first = next(name for name in pixels.names.flat if name is not None)
     return ChosenReader(spec, access, source, readable, dims, identity=str(first))

@@ -19,7 +19,7 @@ from bigimg.geometry.holes import hole_value
 from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
-from bigimg.readers.never_written import checked_written
+from bigimg.readers.never_written import CHUNK_BYTES, checked_written
 from bigimg.readers.raw.plain import READ_BYTES, ChosenReader, RawReader
 from bigimg.types import Array, DType, Region, Shape
 from bigimg.version import install_line
@@ -136,7 +136,9 @@ def tensor_reader(
         tensorstore cannot open it, or chunks were never written and ``allow_partial`` is not given.
     """
     pixels.open()
+    tables = 0
     if pixels.written is not None:
+        tables = CHUNK_BYTES * pixels.written.size
         order = [dims.index(name) for name in spec.dims]
         steps = tuple(pixels.chunks[axis] for axis in order)
         spec = checked_written(
@@ -144,7 +146,7 @@ def tensor_reader(
         )  # fmt: skip
     nbytes = math.prod(pixels.chunks) * pixels.dtype.itemsize
     why = f"{title} in chunks of {' x '.join(map(str, pixels.chunks))}, {pixels.dtype}"
-    access = Access("random", why, dims, TENSORSTORE_BYTES, READ_BYTES + 3 * nbytes)
+    access = Access("random", why, dims, TENSORSTORE_BYTES + tables, READ_BYTES + 3 * nbytes)
     return ChosenReader(spec, access, source, pixels, dims, identity=json.dumps(pixels.spec))
 
 

@@ -12,7 +12,7 @@ import uuid
 from bigimg.errors import AGAIN, InputError, damage, reading
 from bigimg.geometry.spec import RGB, RGBA, Channel
 from bigimg.readers.coded_sizes import check_coded_size
-from bigimg.readers.codestreams import jxr_entries
+from bigimg.readers.codestreams import jxr_directory
 from bigimg.readers.pictures.coded import Coded, CodedReader
 from bigimg.readers.pictures.jpegxl import jpegxl_header
 from bigimg.readers.pictures.strips import GREY_ALPHA
@@ -62,10 +62,13 @@ def open_jpegxr(path: str) -> DeepReader:
     """
     with reading(path, (struct.error, IndexError, ValueError), AGAIN):
         with open(path, "rb") as file:
-            data = file.read()
-        fields = dict(jxr_entries(data))
-        at = fields.get(0xBC01, 0)
-        guid = uuid.UUID(bytes=data[at : at + 16])
+
+            def part(at: int, size: int) -> bytes:
+                file.seek(at)
+                return file.read(size)
+
+            fields = dict(jxr_directory(part))
+            guid = uuid.UUID(bytes=part(fields.get(0xBC01, 0), 16))
         found = JXR.get(guid.bytes[-1]) if guid.bytes[:15] == JXR_FORMAT else JXR_OTHERS.get(guid.hex)
         if found is None:
             what = f"its pixels are of the format {guid} of JPEG XR, which is not read"

@@ -22,7 +22,8 @@ from bigimg.types import OnGap
 NAMES = ("index.idx.xml", "index.xml")
 ROOT, HEAD = b"<EvaluationInputData", 4096
 """The first element, within so many bytes."""
-MOST_IMAGES = 20_000_000
+MOST_IMAGES = 2_000_000
+"""A kilobyte of memory each. A plate of 384 wells has as many at 25 fields, 4 channels and 50 planes."""
 MICROMETERS = 1e6
 LENGTHS = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "nm": 1e-3}
 """In micrometres."""

@@ -374,7 +374,7 @@ class _Image:
             )
             band = segments.in_order.rows * scheme.row_bytes
             why = f"strips of {scheme.chunk[1]} rows, {codec}, decoded row by row"
-            fixed = tables + CODER_BYTES + 2 * band
+            fixed = tables + CODER_BYTES + segments.window_bytes() + 2 * band
             return Access("sequential", why, order, fixed_bytes=fixed, read_bytes=3 * band)
         if segments.single:
             kind: Literal["whole", "random"] = "whole" if decoded > WHOLE_BYTES else "random"

@@ -24,7 +24,11 @@ BAND_BYTES = 1 << 20
 PORTION_BYTES = 64 << 10
 """Coded bytes that are read at once."""
 CODER_BYTES = 24 << 20
-"""What a decoder holds: a window of zstd, or the pixels of an LZW table, which are 8 MB at most."""
+"""What a decoder holds: the pixels of an LZW table, which are 8 MB at most, or all of zstd but its window."""
+ZSTD = frozenset({50000, 34926})
+"""Compression tags of zstd."""
+ZSTD_HEAD, MOST_WINDOW = 18, 128 << 20
+"""Bytes of the longest header of a frame, and of the largest window that its decoder takes."""
 
 CLEAR, END, FIRST = 256, 257, 9
 """Codes of LZW, and the bits of the first."""
@@ -255,6 +259,19 @@ def lzw(file: BinaryIO) -> Iterator[bytes]:
         data, start = data[unused:], start - 8 * unused
 
 
+def zstd_window(head: bytes) -> int:
+    """Return how many bytes the decoder of a frame of zstd keeps of what it decoded, by the header of the frame."""
+    if len(head) < 6 or head[:4] != b"\x28\xb5\x2f\xfd":
+        return 0  # its decoder refuses it
+    how = head[4]
+    if how & 0x20:  # one segment: all of the content is the window, and its size is written
+        start, size = 5 + (0, 1, 2, 4)[how & 3], (1, 2, 4, 8)[how >> 6]
+        window = int.from_bytes(head[start : start + size], "little") + (256 if size == 2 else 0)
+    else:
+        window = (1 << 10 + (head[5] >> 3)) // 8 * (8 + (head[5] & 7))
+    return min(window, MOST_WINDOW)
+
+
 def _next_stop(bits: Array, start: int, size: int) -> tuple[int, int, bool] | None:
     """Return the bit of the next code CLEAR or END, the bit behind it, and whether it is END; None if there is none.
 
@@ -298,7 +315,7 @@ def _stream(packing: Any) -> Callable[[BinaryIO], Any]:
 
 
 STREAMED: dict[int, Callable[[BinaryIO], Any]] = {
-    8: _stream("zlib"), 32946: _stream("zlib"), 50000: _stream("zstd"), 34926: _stream("zstd"),
+    8: _stream("zlib"), 32946: _stream("zlib"), **dict.fromkeys(ZSTD, _stream("zstd")),
     5: lambda file: _Pieces(lzw(file)), 32773: lambda file: _Pieces(packbits(file)),
 }  # fmt: skip
 """Compression tag to what makes a file of decoded bytes of one of coded bytes."""

@@ -27,7 +27,7 @@ from bigimg.readers.coded_sizes import check_coded_size
 from bigimg.readers.codestreams import fax_is_cut, jpeg_is_cut, jxr_is_cut
 from bigimg.readers.complex_values import part_of
 from bigimg.readers.raw.plain import RawFile
-from bigimg.readers.tiff.rows import PORTION_BYTES, STREAMED, Coded, InOrder
+from bigimg.readers.tiff.rows import PORTION_BYTES, STREAMED, ZSTD, ZSTD_HEAD, Coded, InOrder, zstd_window
 from bigimg.types import Array, DType, Part, Region, Shape
 
 BAND_BYTES = 1 << 22
@@ -267,6 +267,21 @@ class Segments:
             self.files[self.file_of[page]], int(self.offsets[page, number]), int(self.counts[page, number])
         )
         return STREAMED[self.scheme.compression](io.BufferedReader(file, PORTION_BYTES))
+
+    def window_bytes(self) -> int:
+        """Return how much the decoder of a strip keeps of what it decoded; 0 but for zstd, whose writers choose."""
+        if self.scheme.compression not in ZSTD:
+            return 0
+        most = 0
+        for page, number in np.ndindex(*self.offsets.shape):
+            file, start = self.files[self.file_of[page]], int(self.offsets[page, number])
+            head = file.read(
+                (slice(start, start + min(ZSTD_HEAD, int(self.counts[page, number]))),)
+            ).tobytes()
+            most = max(most, zstd_window(head))
+            if file is not self.files[0]:
+                file.close()
+        return most
 
     def _copy_raw(
         self, out: Array, page: int, number: int, samples: slice, box: Region, corner: Shape

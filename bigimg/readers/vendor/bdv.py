@@ -30,8 +30,10 @@ from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.several import Named, pick
 from bigimg.types import Array, DType, Shape
 
-MOST_XML = 256 << 20
+MOST_XML = 64 << 20
 """Bytes of an XML; one of 10,000 views has 10 MB."""
+XML_FACTOR = 17
+"""Bytes of the tree of an XML for each of its bytes: 6 where it is as BigDataViewer writes it, measured; at most 17."""
 
 MOST_TIMES = 100_000
 
@@ -101,7 +103,10 @@ def open_bdv(source: str, *, series: int | str | None = None, allow_partial: boo
         channels=channels, notes=tuple(notes), private=hidden, of_source=others,
     )  # fmt: skip
     reader = hdf5_reader(source, spec, pixels, spec.dims, allow_partial=allow_partial)
-    return replace(reader, beside=(xml,) if xml else ())
+    if xml is None:
+        return reader
+    fixed = reader.access.fixed_bytes + XML_FACTOR * os.path.getsize(xml)
+    return replace(reader, beside=(xml,), access=replace(reader.access, fixed_bytes=fixed))
 
 
 def _is_xml(path: str) -> bool:

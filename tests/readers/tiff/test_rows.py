@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import warnings
 from pathlib import Path
 
@@ -154,3 +155,23 @@ def test_a_pass(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", image, rowsperstrip=300, compression="lzw", photometric="rgb")
     tree = bigimg.convert(tmp_path / "a.tif", tmp_path / "a.ome.zarr")
     np.testing.assert_array_equal(tree["scale0/image"].values, np.moveaxis(image, -1, 0))
+
+
+@pytest.mark.parametrize("window", [12, 25])
+def test_the_window_of_zstd_is_counted(window: int, tmp_path: Path) -> None:
+    zstd = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    image = picture(90, 70)
+    packer = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: window})
+    coded = packer.compress(image[:40].tobytes()) + packer.compress(image[40:].tobytes()) + packer.flush()
+    tifffile.imwrite(
+        tmp_path / "a.tif", iter([coded]), shape=image.shape, dtype="u1", rowsperstrip=90, compression="zstd"
+    )
+    np.testing.assert_array_equal(whole(tmp_path / "a.tif"), image)
+    fixed = TiffReader(tmp_path / "a.tif").access.fixed_bytes - rows.CODER_BYTES
+    assert 1 << window <= fixed < (1 << window) + 20_000
+
+
+@pytest.mark.parametrize("level", [1, 22])
+@pytest.mark.parametrize("size", [100, 300, 70_000])
+def test_windows_of_one_segment(level: int, size: int) -> None:
+    assert rows.zstd_window(imagecodecs.zstd_encode(bytes(size), level=level)[:18]) == size
