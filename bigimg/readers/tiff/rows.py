@@ -33,6 +33,9 @@ WIDER = np.array([254, 766, 1790])
 MOST_CODES = 3840
 """Codes that are looked at together: writers clear the table after 3837."""
 
+MOST_TABLE = 128 << 10
+"""Coded bytes without a code that clears the table, which has room for 6 KB of them."""
+
 
 class Strips(Protocol):
     """What is needed of the segments of a series; see :class:`bigimg.readers.tiff.segments.Segments`."""
@@ -236,6 +239,8 @@ def lzw(file: BinaryIO) -> Iterator[bytes]:
                 if ended or stop - start >= 8 * wanted:
                     break
             if found is None and more:
+                if len(data) - behind // 8 > MOST_TABLE:  # each portion is looked at again with the next
+                    raise ValueError(f"no code clears its table within {MOST_TABLE} bytes")
                 break
             if found is None:  # there is no code at the end
                 stop, ended = 8 * len(data), True

@@ -154,3 +154,10 @@ def test_a_pass(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", image, rowsperstrip=300, compression="lzw", photometric="rgb")
     tree = bigimg.convert(tmp_path / "a.tif", tmp_path / "a.ome.zarr")
     np.testing.assert_array_equal(tree["scale0/image"].values, np.moveaxis(image, -1, 0))
+
+
+def test_a_table_of_lzw_that_is_never_cleared_is_refused() -> None:
+    coded = io.BytesIO(b"\x80" + bytes(4 << 20))
+    with pytest.raises(ValueError, match="no code clears its table"):
+        next(rows.lzw(coded))
+    assert coded.tell() <= 2 * rows.MOST_TABLE
