@@ -277,7 +277,9 @@ def _reader(image: _Image, source: str, of_source: tuple[str, ...]) -> SlideRead
     spec = replace(spec, of_source=of_source)
     spec = with_holes(spec, _holes(spec, index, first.pixels, source))
     pixels = tuple(f.pixels for f in files)
-    return SlideReader(spec, _access(pixels, index), source, pixels, index, hole_value(spec.dtype, spec.padding))
+    return SlideReader(
+        spec, _access(pixels, index), source, pixels, index, hole_value(spec.dtype, spec.padding)
+    )
 
 
 def _laid_out(image: _Image, paths: list[str], source: str, notes: list[str]) -> tuple[Array, Array]:
