@@ -70,10 +70,11 @@ def checked_written(
     where = f" ({first} is the first)" if first else ""
     noun = "planes" if steps is None else "chunks"
     what = f"{lacking.sum()} of {lacking.size} {noun} were never written{where}; what is missing is not known"
+    again = "record it again" if steps is None else "if its writer leaves out empty chunks, write them too"
     if lacking.all():
-        raise InputError(f"{source}: {what}, and nothing is there to open; record it again")
+        raise InputError(f"{source}: {what}, and nothing is there to open; {again}")
     if not allow_partial:
-        raise InputError(f"{source}: {what}; record it again, or {PARTIAL}")
+        raise InputError(f"{source}: {what}; {again}, or {PARTIAL}")
     sizes = iter(lacking.shape)
     cells = lacking.reshape([next(sizes) if name in dims else 1 for name in spec.dims])
     edges = [[*range(0, axis.size, step.get(axis.name, axis.size)), axis.size] for axis in spec.axes]

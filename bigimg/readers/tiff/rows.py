@@ -66,15 +66,16 @@ class InOrder:
         self.rows = min(max(1, BAND_BYTES // scheme.row_bytes), scheme.shape[2])
         """Rows of a band."""
         self._bands = -(-scheme.shape[2] // self.rows)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a damaged page forgets within a read
         self._warned = False
         self.forget()
 
     def forget(self) -> None:
-        """Drop the decoder and the last band."""
-        self._last: tuple[int, Array] | None = None
-        self._next = -1  # number of the band that follows, counted through all pages
-        self._bytes: Iterator[Any] = iter(())
+        """Drop the decoder and the last band, after a read that is under way."""
+        with self._lock:
+            self._last: tuple[int, Array] | None = None
+            self._next = -1  # number of the band that follows, counted through all pages
+            self._bytes: Iterator[Any] = iter(())
 
     def read(self, page: int, rows: slice) -> Array:
         """Return rows of a page, of shape (rows, columns, samples).
