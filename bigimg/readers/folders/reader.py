@@ -86,7 +86,7 @@ class GridReader:
         spec = _whole(members.first.spec, grid, by_window=self._most_open > 0)
         if "c" in grid.values:
             channels, names = known_channels(channels_of(grid, self._how, members.first, members.lost))
-            spec = replace(spec, channels=channels, private=spec.private | names)
+            spec = replace(spec, channels=channels, private={**spec.private, **names})
         spec = replace(spec, notes=(*spec.notes, *members.notes, *notes))
         spec = with_holes(spec, _holes(spec, members.first.spec, grid, members.lost, source))
         lost = [

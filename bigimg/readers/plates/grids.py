@@ -87,7 +87,7 @@ def _open(table: Table, source: str, on_gap: OnGap | None, how: How | None, told
     spec = replace(spec, axes=tuple(axes), notes=notes)
     if len(told.channels) == spec.sizes.get("c", 1):
         channels, names = known_channels(told.channels)
-        spec = replace(spec, channels=channels, private=spec.private | names)
+        spec = replace(spec, channels=channels, private={**spec.private, **names})
     reader.spec = spec
     return reader
 

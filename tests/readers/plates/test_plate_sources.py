@@ -345,7 +345,7 @@ def test_names_of_channels_that_may_be_people_are_numbered(run: Path, tmp_path: 
         path.rename(path.with_name(path.name.replace("GFP", "MillerAnn")))
     pattern = run / "p_{well}_f{field}_{c}.tif"
     for keep, names in ((False, ["DAPI", "Channel 1"]), (True, ["DAPI", "MillerAnn"])):
-        plate = bigimg.convert(pattern, tmp_path / f"{keep}.ome.zarr", keep_metadata=keep, **ASKED)
+        plate: Any = bigimg.convert(pattern, tmp_path / f"{keep}.ome.zarr", keep_metadata=keep, **ASKED)
         assert plate["A01", 0].coords["c"].values.tolist() == names
     opened = bigimg.open(run / "p_A01_f1_{c}.tif")
     assert opened.coords["c"].values.tolist() == ["DAPI", "Channel 1"]
