@@ -61,6 +61,7 @@ from bigimg.planning.options import Options
 from bigimg.planning.plan import ConversionPlan
 from bigimg.planning.plate_plan import FieldPlan, PlatePlan, field_plan
 from bigimg.reader import Reader, as_kind
+from bigimg.readers.allowed import is_known
 from bigimg.readers.plates.source import PlacedField, PlateSource, laid_out
 from bigimg.system import files
 from bigimg.system.memory import heap_trimmer, resident_bytes
@@ -140,7 +141,8 @@ def plan_plate(
     if sample:
         with closing(_opened(placed, options)) as reader:
             made = replace(made, estimate=probe_all(replace(made, labels=()), reader, []))
-    name = source.name or stem(target)
+    shown = source.name if options.keep_metadata or is_known(source.name) else ""
+    name = shown or stem(target)
     return PlatePlan(source.source, target, name, layout, tuple(fields), made, dict(notes))
 
 

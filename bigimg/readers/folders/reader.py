@@ -21,6 +21,7 @@ from bigimg.geometry.holes import each_box, hole_value, with_holes
 from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import ImageSpec, SpacingNote
 from bigimg.reader import Access, Reader, as_kind, parts_of
+from bigimg.readers.allowed import known_channels
 from bigimg.readers.folders.grid import Grid
 from bigimg.readers.folders.members import How, alike, channels_of, checked
 from bigimg.readers.registry import find_format
@@ -81,7 +82,8 @@ class GridReader:
         self._most_open = room if room >= min(count, 16) else 0
         spec = _whole(members.first.spec, grid, by_window=self._most_open > 0)
         if "c" in grid.values:
-            spec = replace(spec, channels=channels_of(grid, self._how, members.first, members.lost))
+            channels, names = known_channels(channels_of(grid, self._how, members.first, members.lost))
+            spec = replace(spec, channels=channels, private={**spec.private, **names})
         spec = replace(spec, notes=(*spec.notes, *members.notes, *notes))
         holes = _holes(spec, grid, members.lost)
         spec = with_holes(

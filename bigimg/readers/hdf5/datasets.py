@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ def open_dataset(source: str, *, series: int | str | None, allow_partial: bool) 
         pixels = Hdf5Pixels(source, file, np.array(name, object))
         notes: list[str] = []
         dims = _dims(source, dataset, notes)
-        axes = _axes(dataset, dims, notes)
+        axes = _axes(source, file, dataset, dims)
         padding = declared(dataset.attrs, pixels.dtype, None)[:1]
     if padding:
         notes.append(no_data_note(padding[0], "fill value"))
@@ -152,7 +152,7 @@ def _dims(source: str, dataset: Any, notes: list[str]) -> tuple[str, ...]:
     return dims
 
 
-def _axes(dataset: Any, dims: Sequence[str], notes: list[str]) -> tuple[Axis, ...]:
+def _axes(source: str, file: Any, dataset: Any, dims: Sequence[str]) -> tuple[Axis, ...]:
     """Return the axes in the order t c z y x, with spacing where dimension scales or ``element_size_um`` say it."""
     sizes = np.ravel(dataset.attrs.get("element_size_um", ())).tolist()
     space = [name for name in dims if name in "zyx"]
@@ -163,19 +163,26 @@ def _axes(dataset: Any, dims: Sequence[str], notes: list[str]) -> tuple[Axis, ..
         if isinstance(said := micrometers.get(name), float) and 0 < said < math.inf:
             spacing, unit = said, "micrometer"
         elif len(scales) and name != "c":
-            with suppress(ValueError, TypeError):
-                spacing, unit, origin = _of_scale(scales[0], size)
+            spacing, unit, origin = _of_scale(source, file, scales[0].name, size) or (1.0, None, 0.0)
         axes[name] = Axis(name, size, spacing, unit, origin)
     return tuple(axes[name] for name in ORDER if name in axes)
 
 
-def _of_scale(scale: Any, size: int) -> tuple[float, str | None, float]:
-    """Return spacing, unit and origin of a dimension scale; a ValueError where it is not even."""
-    if scale.shape != (size,) or not 1 < size <= MOST_SCALE or scale.dtype.kind not in "iuf":
-        raise ValueError("no scale of numbers")
-    values = np.asarray(scale[()], np.float64)
+def _of_scale(source: str, file: Any, name: str, size: int) -> tuple[float, str | None, float] | None:
+    """Return spacing, unit and origin of a dimension scale; None where it is not even.
+
+    Raises
+    ------
+    InputError
+        Its values lie in another file, or are damaged.
+    """
+    scale = find_inside(source, file, name)
+    if scale is None or scale.shape != (size,) or not 1 < size <= MOST_SCALE or scale.dtype.kind not in "iuf":
+        return None
+    with closing(Hdf5Pixels(source, file, np.array(name, object))) as pixels:
+        values = pixels.read((slice(0, size),)).astype(np.float64)
     step = even_step(values) if np.isfinite(values).all() else None
     if step is None or step <= 0:
-        raise ValueError("not even")
+        return None
     unit = text_of(scale.attrs, "units") or text_of(scale.attrs, "unit")
     return step, known_unit(long_unit(unit)), float(values[0])

@@ -68,9 +68,9 @@ def open_precomputed(
         raise damage(path, f"its resolution is {spacing}")
     notes: list[str] = []
     start = tuple(map(int, offset))
-    written = None
+    folder, written = _folder(path, scale), None
     if scale.get("sharding") is None:
-        written = _written(path, _folder(path, scale), shape[1:], steps, start)
+        written = _written(path, folder, shape[1:], steps, start)
     else:
         notes.append("its chunks lie in shards, so one that was never written is found when it is read")
     axes = [

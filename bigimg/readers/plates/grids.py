@@ -15,6 +15,7 @@ import numpy as np
 from bigimg.errors import InputError, counted
 from bigimg.geometry.spec import Channel, SpacingNote
 from bigimg.reader import Reader
+from bigimg.readers.allowed import known_channels
 from bigimg.readers.folders.grid import arranged
 from bigimg.readers.folders.members import How
 from bigimg.readers.folders.pattern import Table, Value
@@ -87,8 +88,11 @@ def _open(table: Table, source: str, on_gap: OnGap | None, how: How | None, told
         for note in spec.notes
         if not (isinstance(note, SpacingNote) and set(note.axes) <= set(told.spacing))
     )
-    channels = told.channels if len(told.channels) == spec.sizes.get("c", 1) else spec.channels
-    reader.spec = replace(spec, axes=tuple(axes), notes=notes, channels=channels)
+    spec = replace(spec, axes=tuple(axes), notes=notes)
+    if len(told.channels) == spec.sizes.get("c", 1):
+        channels, names = known_channels(told.channels)
+        spec = replace(spec, channels=channels, private={**spec.private, **names})
+    reader.spec = spec
     return reader
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from bigimg.errors import UsageError
 from bigimg.reader import Reader
+from bigimg.readers.allowed import is_known
 from bigimg.readers.plates.source import PlateSource, SourceField
 from bigimg.readers.registry import open_file
 from bigimg.readers.several import every_image
@@ -39,6 +40,11 @@ def well_of(name: str) -> tuple[str, str] | None:
         if found is None
         else (re.sub("[ /_-]", "", found["well"]).upper(), (found["field"] or "").strip())
     )
+
+
+def _is_plain(label: str) -> bool:
+    """Return whether a label says which field it is, and cannot name a person."""
+    return is_known(re.sub(r"(?i)(site|pos(ition)?|f)(?=[ _-]*[0-9]+$)", "", label))
 
 
 def plate_of_series(path: str, **asked: Any) -> PlateSource:
@@ -81,7 +87,7 @@ def _named(names: Sequence[str], openers: Sequence[Callable[[], Reader]]) -> tup
     labels = Counter(label for _, label in places)
     # Names may not tell fields apart, or may number them through the whole plate (P1 to P96): then their order does.
     through = len(labels) == len(places) and len({well for well, _ in places}) > 1
-    ordered = through or max(Counter(places).values()) > 1
+    ordered = through or max(Counter(places).values()) > 1 or not all(map(_is_plain, labels))
     count: Counter[str] = Counter()
     fields = []
     for (well, label), opener in zip(places, openers, strict=True):

@@ -37,6 +37,9 @@ WIDER = np.array([254, 766, 1790])
 MOST_CODES = 3840
 """Codes that are looked at together: writers clear the table after 3837."""
 
+MOST_TABLE = 128 << 10
+"""Coded bytes without a code that clears the table, which has room for 6 KB of them."""
+
 
 class Strips(Protocol):
     """What is needed of the segments of a series; see :class:`bigimg.readers.tiff.segments.Segments`."""
@@ -67,15 +70,16 @@ class InOrder:
         self.rows = min(max(1, BAND_BYTES // scheme.row_bytes), scheme.shape[2])
         """Rows of a band."""
         self._bands = -(-scheme.shape[2] // self.rows)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a damaged page forgets within a read
         self._warned = False
         self.forget()
 
     def forget(self) -> None:
-        """Drop the decoder and the last band."""
-        self._last: tuple[int, Array] | None = None
-        self._next = -1  # number of the band that follows, counted through all pages
-        self._bytes: Iterator[Any] = iter(())
+        """Drop the decoder and the last band, after a read that is under way."""
+        with self._lock:
+            self._last: tuple[int, Array] | None = None
+            self._next = -1  # number of the band that follows, counted through all pages
+            self._bytes: Iterator[Any] = iter(())
 
     def read(self, page: int, rows: slice, put: Callable[[slice, Array], None]) -> None:
         """Decode rows of a page, band by band.
@@ -247,6 +251,8 @@ def lzw(file: BinaryIO) -> Iterator[bytes]:
                 if ended or stop - start >= 8 * wanted:
                     break
             if found is None and more:
+                if len(data) - behind // 8 > MOST_TABLE:  # each portion is looked at again with the next
+                    raise ValueError(f"no code clears its table within {MOST_TABLE} bytes")
                 break
             if found is None:  # there is no code at the end
                 stop, ended = 8 * len(data), True

@@ -201,13 +201,13 @@ def _tiles(path: str, data: bytes, entry_of: Callable[[bytes, int], Any]) -> Ite
 
 def _check_metadata(path: str, file: RawFile, at: int) -> None:
     """Refuse metadata that reach beyond the end of the file."""
-    (length,) = struct.unpack_from("<i", _segment(path, file, at, b"ZISRAWMETADATA", "its metadata"))
+    (length,) = struct.unpack_from("<i", _segment(path, file, at, b"ZISRAWMETADATA", "its metadata", 4))
     if length < 0 or at + SEGMENT_BYTES + 256 + length > file.shape[0]:
         raise damage(path, f"its metadata reach beyond the {file.shape[0]} bytes of the file")
 
 
-def _segment(path: str, file: RawFile, at: int, name: bytes, what: str) -> bytes:
-    """Return what is used of the segment at byte ``at``, which lies in the file."""
+def _segment(path: str, file: RawFile, at: int, name: bytes, what: str, most: int | None = None) -> bytes:
+    """Return what is used of the segment at byte ``at``, which lies in the file, or its first ``most`` bytes."""
     if at <= 0:
         why = "which is written last: its recording was not finished; record it again"
         raise InputError(f"{path}: lacks {what}, {why}")
@@ -216,7 +216,7 @@ def _segment(path: str, file: RawFile, at: int, name: bytes, what: str) -> bytes
         raise damage(path, f"{what} should begin at byte {at}, and does not")
     if (used or allocated) < 128:
         raise damage(path, f"{what} has {used or allocated} bytes")
-    return _bytes(path, file, at + SEGMENT_BYTES, used or allocated)
+    return _bytes(path, file, at + SEGMENT_BYTES, most or used or allocated)
 
 
 def _bytes(path: str, file: RawFile, at: int, length: int) -> bytes:

@@ -41,7 +41,10 @@ def seen_parts(tiles: Array) -> Array:
     found: list[tuple[int, ...]] = []
     for i, near in enumerate(_neighbours(tiles, tiles)):
         parts: list[Box] = [tuple(tiles[i].tolist())]
-        for cover in tiles[near[near > i]].tolist():
+        for later in near[near > i]:
+            if not parts:
+                break
+            cover = tiles[later].tolist()
             parts = [rest for part in parts for rest in _without(part, cover)]
         found += ((i, *part) for part in parts)
     return np.array(found, np.int64).reshape(-1, 5)

@@ -37,6 +37,9 @@ STAMP_BYTES = 8
 ALIGNED_BYTES = 4096
 """To a multiple of which some writers round the length of a chunk."""
 
+MOST_TABLE = 64 << 20
+"""Bytes of a table; a million frames have 40 MB."""
+
 FRAME_BYTES = 100
 """Of an entry of the table while it is read, with its name."""
 
@@ -122,6 +125,10 @@ def _chunk(file: BinaryIO, start: int, size: int) -> bytes:
     magic, name, length = struct.unpack("<4sIQ", file.read(16))
     if magic != MAGIC or start + 16 + name + length > size:
         raise ValueError(f"no chunk at byte {start}")
+    if length > MOST_TABLE:
+        raise ValueError(
+            f"the chunk at byte {start} has {length} bytes, and a table has at most {MOST_TABLE}"
+        )
     file.seek(name, os.SEEK_CUR)
     return file.read(length)
 

@@ -221,3 +221,15 @@ def test_links_and_values_outside_the_file_are_refused(tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(InputError, match=words):
             bigimg.open(f"{path}::/{name}")
+
+
+def test_a_scale_in_another_file_is_not_read(tmp_path: Path) -> None:
+    path, secret = tmp_path / "a.h5", tmp_path / "secret"
+    secret.write_bytes(np.arange(6.0).tobytes())
+    with h5py.File(path, "w") as file:
+        file["a"] = ARRAY
+        scale = file.create_dataset("z", (6,), "f8", external=[(str(secret), 0, 48)])
+        scale.make_scale("z")
+        file["a"].dims[0].attach_scale(scale)
+    with pytest.raises(InputError, match=r"the values of its /z lie in the file '.*secret'"):
+        open_file(path, series="/a")

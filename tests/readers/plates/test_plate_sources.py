@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ import tifffile
 import bigimg
 from bigimg.errors import InputError, InputNotFoundError, UsageError
 from bigimg.readers.plates.find import find_plate
-from bigimg.readers.plates.series import well_of
+from bigimg.readers.plates.series import _named, well_of
 from bigimg.readers.plates.source import PlateSource, laid_out
 from bigimg.testing import check_reader
 
@@ -238,7 +238,9 @@ def test_harmony(maps: bool, tmp_path: Path) -> None:
     folder = harmony(tmp_path / "measurement", maps=maps)
     plate = bigimg.convert(folder, tmp_path / "p.ome.zarr", **ASKED)
     assert plate.wells == ("B/3", "D/12")
-    assert (plate.meta.name, len(plate.meta.rows), len(plate.meta.columns)) == ("Screen 1", 8, 12)
+    assert (plate.meta.name, len(plate.meta.rows), len(plate.meta.columns)) == ("p", 8, 12)
+    kept = bigimg.plan(folder, tmp_path / "q.ome.zarr", memory="2GB", keep_metadata=True)
+    assert kept.name == "Screen 1"
     image = plate["D12", 1]
     assert image.dims == ("c", "z", "y", "x")
     assert [str(name) for name in image.c.values] == ["HOECHST 33342", "Alexa 488"]
@@ -377,3 +379,19 @@ def test_of_a_field_that_is_a_cut_file_the_rest_is_read(tmp_path: Path) -> None:
     plate = bigimg.convert(text, tmp_path / "p.ome.zarr", allow_partial=True, **asked)
     np.testing.assert_array_equal(plate["A01"], image)
     np.testing.assert_array_equal(plate["B03"][:72], image[:72])
+
+
+def test_names_of_channels_that_may_be_people_are_numbered(run: Path, tmp_path: Path) -> None:
+    for path in list(run.iterdir()):
+        path.rename(path.with_name(path.name.replace("GFP", "MillerAnn")))
+    pattern = run / "p_{well}_f{field}_{c}.tif"
+    for keep, names in ((False, ["DAPI", "Channel 1"]), (True, ["DAPI", "MillerAnn"])):
+        plate: Any = bigimg.convert(pattern, tmp_path / f"{keep}.ome.zarr", keep_metadata=keep, **ASKED)
+        assert plate["A01", 0].coords["c"].values.tolist() == names
+    opened = bigimg.open(run / "p_A01_f1_{c}.tif")
+    assert opened.coords["c"].values.tolist() == ["DAPI", "Channel 1"]
+
+
+def test_the_rest_of_the_name_of_an_image_is_numbered() -> None:
+    nothing = cast(Any, None)
+    assert [each.label for each in _named(["A1 Ann Miller", "A2 Ann Miller"], [nothing] * 2)] == ["0", "0"]

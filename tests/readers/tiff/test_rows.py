@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -175,3 +179,29 @@ def test_the_window_of_zstd_is_counted(window: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [100, 300, 70_000])
 def test_windows_of_one_segment(level: int, size: int) -> None:
     assert rows.zstd_window(imagecodecs.zstd_encode(bytes(size), level=level)[:18]) == size
+
+
+def test_a_table_of_lzw_that_is_never_cleared_is_refused() -> None:
+    coded = io.BytesIO(b"\x80" + bytes(4 << 20))
+    with pytest.raises(ValueError, match="no code clears its table"):
+        next(rows.lzw(coded))
+    assert coded.tell() <= 2 * rows.MOST_TABLE
+
+
+def test_closing_waits_for_a_read_that_is_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = picture(300, 40)
+    tifffile.imwrite(tmp_path / "a.tif", image, rowsperstrip=300, compression="zlib")
+    reader, begun, fill = TiffReader(tmp_path / "a.tif"), threading.Event(), rows.InOrder._fill
+
+    def slow(self: rows.InOrder, *args: Any, **more: Any) -> None:
+        if begun.is_set():
+            time.sleep(0.01)
+        begun.set()
+        fill(self, *args, **more)
+
+    monkeypatch.setattr(rows.InOrder, "_fill", slow)
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(reader.read, full(reader.spec.shape))
+        begun.wait()
+        reader.close()
+        np.testing.assert_array_equal(found.result(), image)

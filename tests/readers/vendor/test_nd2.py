@@ -18,6 +18,7 @@ from bigimg.geometry.region import full
 from bigimg.geometry.spec import RGB
 from bigimg.reader import Reader
 from bigimg.readers.registry import open_file
+from bigimg.readers.vendor import nd2_frames
 from bigimg.testing import check_reader
 from bigimg.types import Array
 from tests.readers.vendor.nikon import CUSTOM, POSITIONS, TIME, Z, loop, write_nd2
@@ -246,3 +247,10 @@ def test_real_file_against_openreadout(cluster: Path) -> None:
     openreadout = pytest.importorskip("openreadout")
     with openreadout.File(str(cluster)) as file:
         assert np.array_equal(whole(open_file(cluster)), file.read_image(0))
+
+
+def test_tables_are_bounded_before_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_nd2(tmp_path / "a.nd2", numbers(2, 5, 7, 1))
+    monkeypatch.setattr(nd2_frames, "MOST_TABLE", 16)
+    with pytest.raises(InputError, match="a table has at most 16"):
+        open_file(path)
