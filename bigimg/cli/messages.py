@@ -21,7 +21,9 @@ ALIASES = {"index": "at", "position": "mm"}
 """Parameters of the library that have another name on the command line."""
 OF_ONE = {"accept": "--accept"}
 """Options of which a message says whose they are."""
-OF_CONVERT = {name: f"bigimg convert --{name}" for name in ("axis", "kind", "spacing")}
+OF_CONVERT = {
+    name: f"bigimg convert --{name.replace('_', '-')}" for name in ("axis", "kind", "spacing", "ome_version")
+}
 """Options on how a source is read that not all verbs have: the source can be converted with them."""
 TYPED = "bigimg.typed"
 """Key in a context's ``meta`` of the words that the person typed."""

@@ -129,7 +129,7 @@ def _checked(root: Path, to: Version) -> str:
 
 def _check(root: Path, version: str, to: Version, *, own: bool) -> None:
     """Refuse a store that cannot be upgraded from ``version``."""
-    way = f"bigimg convert {root} NEW.ome.zarr --ome-version {to}"
+    way = f"convert it with ome_version={to!r}"
     if zarr_at(root) == 2:
         raise UsageError(
             f"{root}: has chunks of zarr 2, as OME-Zarr 0.4 has, and metadata alone make it no {to}: {way}"
@@ -148,7 +148,7 @@ def _upgrade(root: Path, to: Version) -> None:
     if store.version != to:
         spec = store.spec()
         attributes = upgraded(
-            attributes, spec, levels_of(store, spec.axes)[store.finer :], method=method_of(store), version=to
+            attributes, spec, levels_of(store, spec.axes), method=method_of(store), version=to
         )
     write_attributes(root, attributes)
 

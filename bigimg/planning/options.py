@@ -21,8 +21,8 @@ from bigimg.geometry.lengths import (
 )
 from bigimg.geometry.spec import Channel, ImageSpec, SpacingNote
 from bigimg.planning.memory import budget_bytes
-from bigimg.readers.allowed import named_as_in_file, public_and_private
-from bigimg.types import CodecName, Kind, Method, Shape, Version
+from bigimg.readers.allowed import CHANNEL_NAMES, named_as_in_file, public_and_private
+from bigimg.types import CodecName, Json, Kind, Method, Shape, Version
 
 METHODS: dict[Kind, Method] = {"image": "mean", "labels": "mode", "mask": "mode"}
 """How levels are made by default: ids are never averaged."""
@@ -225,15 +225,17 @@ def _guarded(spec: ImageSpec, *, keep: bool) -> ImageSpec:
     if not private:
         return spec
     if not keep:
-        return replace(spec, meta=public, private=private, notes=(*spec.notes, left_out(len(private))))
+        return replace(spec, meta=public, private=private, notes=(*spec.notes, left_out(private)))
     note = f"kept: {counted(len(private), 'field')} that may tell who was imaged"
     channels = named_as_in_file(spec.channels, private)
     return replace(spec, meta={**public, **private}, private={}, channels=channels, notes=(*spec.notes, note))
 
 
-def left_out(fields: int) -> str:
-    """Return the note that is written into the store; the plan adds how to avoid it."""
-    return f"{counted(fields, 'field')} that may tell who was imaged {'is' if fields == 1 else 'are'} not written"
+def left_out(private: Mapping[str, Json]) -> str:
+    """Return the note on ``private`` fields that is written into the store; the plan adds how to avoid it."""
+    verb = "is" if len(private) == 1 else "are"
+    names = ", and channels are numbered instead of named" if CHANNEL_NAMES in private else ""
+    return f"{counted(len(private), 'field')} that may tell who was imaged {verb} not written{names}"
 
 
 def _mixed(spec: ImageSpec, spacing: Collection[str]) -> list[str]:

@@ -109,7 +109,7 @@ class ConversionPlan:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know about the image and the store."""
-        private = left_out(len(self.spec.private)) if self.spec.private else None
+        private = left_out(self.spec.private) if self.spec.private else None
         notes = [
             f"{note}; info names them, and keep_metadata=True writes them" if note == private else note
             for note in (*self.spec.notes, *self.spec.of_source)

@@ -212,6 +212,11 @@ CHANNEL_WORDS = """
     nucleus olig osmium p?h2ax pan panck parvalbumin pax pdl? pdpn pecam pericentrin peroxisome podoplanin pro
     proinsulin ps pten rna rorgt ruthenium segmentation sma somatostatin synapsin synaptophysin tbet tbr thp
     tomm tox tryptase tubulin tunel type uromodulin vegf vglut vimentin
+    antibod(?:y|ies) astrocytes? axons? bacteria chaps chloroplasts? chlorophyll chromatin chromosomes? cilia
+    clathrin cortactin cytoskeleton dendrites? dynactin dynein embryos? endosomes? filaments? fm gata glia growth h2b
+    histones? kinesin kinetochores? lipids? macrophages? microglia microtubules? mitotic myosin neurites? neurons?
+    nucleol(?:i|us) nucleosomes? organelles? particles? phalloidin plasma raw ribosomes? spindle synapses? tagrfp
+    telomeres? utrophin vinculin zo
     adc beta bold coef diffusion full glt imaginary label magnitude mask max mean median min probability pval real sd
     stat std sum tstat fstat var weighted zscore
 """

@@ -121,7 +121,7 @@ def test_consolidated_metadata_follows(whole: Path, tmp_path: Path) -> None:
 def test_what_cannot_be_upgraded_is_refused_in_words(whole: Path, tmp_path: Path) -> None:
     bigimg.write(PIXELS[0, 0], tmp_path / "old", ome_version="0.4", **ASKED)
     before = tree(tmp_path / "old")
-    with pytest.raises(UsageError, match=r"bigimg convert .*old NEW\.ome\.zarr --ome-version 0\.6"):
+    with pytest.raises(UsageError, match=r"convert it with ome_version='0\.6'"):
         bigimg.upgrade(tmp_path / "old")
     assert tree(tmp_path / "old") == before
     bigimg.write(PIXELS[0, 0], tmp_path / "new", ome_version="0.6", **ASKED)
@@ -132,7 +132,7 @@ def test_what_cannot_be_upgraded_is_refused_in_words(whole: Path, tmp_path: Path
     with pytest.raises(UsageError, match=r"to='0\.4'"):
         bigimg.upgrade(tmp_path / "new", to="0.4")
     zarr.create_array(tmp_path / "theirs", shape=(4, 5), dtype="u1")
-    with pytest.raises(OutputError, match=r"bigimg did not write this store, .* bigimg convert .*theirs NEW"):
+    with pytest.raises(OutputError, match=r"bigimg did not write this store, .* convert it with ome_version"):
         bigimg.upgrade(tmp_path / "theirs")
     bigimg.pack(whole, tmp_path / "a.ozx", **ASKED)
     for change in (
@@ -225,9 +225,7 @@ def test_a_plate_has_one_version(whole_plate: Path, tmp_path: Path) -> None:
     assert bigimg.verify(plate, progress=False).ok
     assert bigimg.upgrade(plate).fields == ()
     bigimg.convert({"A01": PIXELS[0, 0]}, tmp_path / "old.ome.zarr", ome_version="0.4", **ASKED)
-    with pytest.raises(
-        UsageError, match=r"bigimg convert .*old\.ome\.zarr NEW\.ome\.zarr --ome-version 0\.6"
-    ):
+    with pytest.raises(UsageError, match=r"convert it with ome_version='0\.6'"):
         bigimg.upgrade(tmp_path / "old.ome.zarr")
 
 

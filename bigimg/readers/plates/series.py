@@ -44,7 +44,9 @@ def well_of(name: str) -> tuple[str, str] | None:
 
 def _is_plain(label: str) -> bool:
     """Return whether a label says which field it is, and cannot name a person."""
-    return is_known(re.sub(r"(?i)(site|pos(ition)?|f)(?=[ _-]*[0-9]+$)", "", label))
+    return is_known(
+        re.sub(r"(?i)(site|pos(ition)?|point|field|scene|region|r|p|s|f)(?=[ _-]*[0-9]+$)", "", label)
+    )
 
 
 def plate_of_series(path: str, **asked: Any) -> PlateSource:
