@@ -133,7 +133,8 @@ def alike(reader: Reader, first: Reader, grid: Grid) -> bool:
 def lacking(error: InputError, damaged: int, files: int) -> InputError:
     """Return the error of a damaged file among others: that of the file, and what else can be done."""
     more = f" ({counted(damaged, 'file')} of {files} cannot be opened)" if damaged > 1 else ""
-    return type(error)(f"{error}{more}, or {PARTIAL} (its plane is then missing)")
+    way = "" if str(error).endswith(PARTIAL) else f", or {PARTIAL}"
+    return type(error)(f"{error}{more}{way} (its plane is then missing)")
 
 
 def channels_of(grid: Grid, how: How, first: Reader, lost: Collection[int]) -> tuple[Channel, ...]:

@@ -1,8 +1,9 @@
 """A reader of files that lie in a grid of axes: planes along z, or along t, c and z, or tiles along y and x.
 
 Each file may have any format that bigimg reads, and axes of its own, such as colours or pages along z. Of files that
-are read by window (tiles and strips), the last ``MOST_OPEN`` readers stay open, as many as a block is deep. A file that
-must be decoded from its start is opened for one read, one at a time.
+are read by window (tiles and strips), the last ``MOST_OPEN`` readers stay open, as many as a block is deep; one that
+another takes the place of is closed when its last read ends. A file that must be decoded from its start is opened for
+each read, and so once for each thread that reads it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -103,7 +104,7 @@ class GridReader:
             fixed_bytes=fixed + count * FILE_BYTES, read_bytes=access.read_bytes + read,
         )  # fmt: skip
         self._lock = threading.Lock()
-        self._open: OrderedDict[int, Reader] = OrderedDict()
+        self._open: OrderedDict[int, _Lent] = OrderedDict()
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``, file by file."""
@@ -131,10 +132,10 @@ class GridReader:
         return self._with(replace(self._how, part=part))
 
     def close(self) -> None:
-        """Let go of the files; a later read opens those it needs."""
+        """Let go of the files, of those that are being read afterwards; a later read opens those it needs."""
         with self._lock:
             while self._open:
-                self._open.popitem()[1].close()
+                self._open.popitem()[1].leave()
 
     def _with(self, how: How) -> GridReader:
         return GridReader(self.grid, self.source, how, **self._again)  # type: ignore[arg-type]
@@ -150,18 +151,24 @@ class GridReader:
         if number < 0 or number in self._lost:
             return np.full(shape_of(within), hole_value(self.spec.dtype, self.spec.padding), self.spec.dtype)
         if self._most_open:
-            return self._cached(number).read(within)
+            lent = self._lend(number)
+            try:
+                return lent.reader.read(within)
+            finally:
+                with self._lock:
+                    lent.give_back()
         with closing(self._opened(number)) as reader:  # it begins at the top, so no stream is read backwards
             return reader.read(within)
 
-    def _cached(self, number: int) -> Reader:
-        """Return an open reader of a file; at the limit, the reader that was used longest ago is closed."""
+    def _lend(self, number: int) -> _Lent:
+        """Return an open reader of a file; at the limit, the reader that was used longest ago leaves the others."""
         with self._lock:
-            reader = self._open.pop(number, None) or self._opened(number)
-            self._open[number] = reader
+            lent = self._open.pop(number, None) or _Lent(self._opened(number))
+            self._open[number] = lent
+            lent.users += 1
             if len(self._open) > self._most_open:
-                self._open.popitem(last=False)[1].close()
-        return reader
+                self._open.popitem(last=False)[1].leave()
+        return lent
 
     def _opened(self, number: int) -> Reader:
         path = self.grid.files[number]
@@ -176,6 +183,30 @@ class GridReader:
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state, _lock=threading.Lock(), _open=OrderedDict())
+
+
+@dataclass(slots=True, eq=False)
+class _Lent:
+    """An open reader and the reads under way from it; it is closed when it has left the others and the last one ends.
+
+    Its methods are called under the lock of the grid.
+    """
+
+    reader: Reader
+    users: int = 0
+    left: bool = False
+
+    def leave(self) -> None:
+        """Close the reader, if nothing reads from it, or else with the last read."""
+        self.left = True
+        if not self.users:
+            self.reader.close()
+
+    def give_back(self) -> None:
+        """End one read."""
+        self.users -= 1
+        if self.left and not self.users:
+            self.reader.close()
 
 
 def _whole(file: ImageSpec, grid: Grid, *, by_window: bool) -> ImageSpec:

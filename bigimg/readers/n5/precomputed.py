@@ -6,13 +6,14 @@ The scales are series; the first one has the full resolution. Lengths are in nan
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import numpy as np
 
 from bigimg.errors import InputError, damage
 from bigimg.geometry.axes import Axis
-from bigimg.geometry.region import full, grid, pieces
+from bigimg.geometry.region import grid
 from bigimg.geometry.spec import ImageSpec
 from bigimg.readers.n5.pixels import TensorPixels, document, tensor_reader, whole_numbers
 from bigimg.readers.never_written import unwritten
@@ -22,6 +23,8 @@ from bigimg.types import Array, Shape
 
 MOST_NUMBER = 1e15
 TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32")
+NAME = re.compile(r"(-?\d{1,18})-[-\d]+_(-?\d{1,18})-[-\d]+_(-?\d{1,18})-[-\d]+(?:\.gz)?")
+"""Of the file of a chunk: where it begins along x, y and z, and where it ends."""
 DIMS: tuple[str, ...] = ("c", "z", "y", "x")
 
 
@@ -123,13 +126,27 @@ def _written(path: str, folder: str, shape: Shape, chunks: Shape, start: Shape) 
     if not os.path.isdir(folder):
         return found
     with os.scandir(folder) as entries:
-        names = {entry.name for entry in entries}
-    for index, part in pieces(full(shape), chunks):
-        ends = zip(reversed(part), reversed(start), strict=True)
-        name = "_".join(f"{s.start + o}-{s.stop + o}" for s, o in ends)
-        if f"{name}.gz" in names and name not in names:
-            raise InputError(
-                f"{path}: its chunks are packed as .gz files, which are not read; unpack them: gunzip -r"
+        for entry in entries:  # not over the chunks: of a large volume far fewer may be there
+            if (named := NAME.fullmatch(entry.name)) is None:
+                continue
+            index = tuple(
+                (int(at) - o) // n
+                for at, n, o in zip(reversed(named.group(1, 2, 3)), chunks, start, strict=True)
             )
-        found[index] = name in names
+            name = entry.name.removesuffix(".gz")
+            if not all(0 <= i < n for i, n in zip(index, found.shape, strict=True)):
+                continue
+            if name != _chunk_name(index, shape, chunks, start):
+                continue
+            if name == entry.name:
+                found[index] = True
+            elif not os.path.exists(os.path.join(folder, name)):
+                what = "its chunks are packed as .gz files, which are not read"
+                raise InputError(f"{path}: {what}; unpack them: gunzip -r")
     return found
+
+
+def _chunk_name(index: Shape, shape: Shape, chunks: Shape, start: Shape) -> str:
+    """Return the name of the file of a chunk: its first and last but one voxel along x, y and z."""
+    along = zip(index, shape, chunks, start, strict=True)
+    return "_".join(reversed([f"{o + i * n}-{o + min((i + 1) * n, size)}" for i, size, n, o in along]))

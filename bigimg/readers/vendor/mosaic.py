@@ -39,14 +39,16 @@ def seen_parts(tiles: Array) -> Array:
     [[0, 0, 4, 0, 3], [1, 0, 4, 3, 8]]
     """
     found: list[tuple[int, ...]] = []
-    for i, near in enumerate(_neighbours(tiles, tiles)):
+    numbers = _last_at_each_place(tiles)
+    tiles = tiles[numbers]
+    for i, (number, near) in enumerate(zip(numbers.tolist(), _neighbours(tiles, tiles), strict=True)):
         parts: list[Box] = [tuple(tiles[i].tolist())]
         for later in near[near > i]:
             if not parts:
                 break
             cover = tiles[later].tolist()
             parts = [rest for part in parts for rest in _without(part, cover)]
-        found += ((i, *part) for part in parts)
+        found += ((number, *part) for part in parts)
     return np.array(found, np.int64).reshape(-1, 5)
 
 
@@ -58,6 +60,7 @@ def gaps(tiles: Array, height: int, width: int) -> list[Box]:
     >>> gaps(np.array([(0, 4, 0, 5), (2, 8, 5, 9)]), 8, 9)
     [(0, 2, 5, 9), (4, 8, 0, 5)]
     """
+    tiles = tiles[_last_at_each_place(tiles)]
     rows = np.unique([0, height, *tiles[:, 0], *tiles[:, 1]])
     bands = np.stack([rows[:-1], rows[1:], np.zeros_like(rows[1:]), np.full_like(rows[1:], width)], axis=1)
     begun: dict[tuple[int, int], int] = {}
@@ -84,6 +87,15 @@ def pitch(tiles: Array) -> tuple[int, int]:
             beside = (2 * np.abs(far[:, other]) < extent[other]) & (2 * far[:, axis] > extent[axis])
             steps[axis].append(int(far[beside, axis].min(initial=extent[axis])))
     return int(np.median(steps[0])), int(np.median(steps[1]))
+
+
+def _last_at_each_place(tiles: Array) -> Array:
+    """Return the numbers of the tiles that no later one covers exactly, in ascending order.
+
+    Each tile is compared with all that meet it, so that n tiles at one place would take n² steps.
+    """
+    _, first = np.unique(tiles[::-1], axis=0, return_index=True)
+    return np.sort(len(tiles) - 1 - first)
 
 
 def _neighbours(tiles: Array, boxes: Array) -> Iterator[Array]:

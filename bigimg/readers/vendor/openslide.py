@@ -33,6 +33,11 @@ BAND = 128
 """Rows of a piece that are mixed with the background at once."""
 CACHE_BYTES = 32 << 20
 """Of decoded tiles that OpenSlide keeps: the tiles at the edge of a piece are in the next one too."""
+INDEX_BYTES = 1 << 20
+"""Of the index of a VMS at most; OpenSlide reads smaller ones alone."""
+INDEX = b"Virtual Microscope Specimen]"
+NAMING = (b"ImageFile", b"MapFile", b"OptimisationFile", b"MacroImage")
+"""How the lines of an index begin that name a file."""
 LIBRARY_BYTES = 48 << 20
 """Memory of OpenSlide and of its tables of tiles, measured and rounded up."""
 
@@ -69,7 +74,7 @@ class OpenSlideReader:
     Raises
     ------
     InputError
-        OpenSlide cannot open the file.
+        OpenSlide cannot open the file, or an index names a file outside its own folder.
     MissingExtraError
         The extra ``wsi`` is not installed.
     UsageError
@@ -79,6 +84,7 @@ class OpenSlideReader:
     def __init__(self, path: str | os.PathLike[str], *, series: int | str | None = None) -> None:
         self.source = os.fspath(path)
         self._lock, self._slide = threading.Lock(), None
+        self._named = _named_in(self.source)
         slide = self._open()
         properties = dict(slide.properties)
         exact = [
@@ -104,14 +110,14 @@ class OpenSlideReader:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The names of the files: of an MRXS also those in the folder beside it."""
+        """The names of the files: of an MRXS also those in the folder beside it, of a VMS those that it names."""
         folder = os.path.splitext(self.source)[0]
         inside = (
             sorted(os.listdir(folder))
             if self.source.lower().endswith(".mrxs") and os.path.isdir(folder)
             else []
         )
-        return (self.source, *(os.path.join(folder, name) for name in inside))
+        return (self.source, *(os.path.join(folder, name) for name in inside), *self._named)
 
     def read(self, region: Region) -> Array:
         """Return the values of ``region``.
@@ -224,6 +230,33 @@ class OpenSlideReader:
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
+
+
+def _named_in(path: str) -> tuple[str, ...]:
+    """Return the files that the index of a VMS names; none of another file.
+
+    Raises
+    ------
+    InputError
+        One lies outside the folder of the index: a file from a stranger must not be able to read any file here.
+    """
+    with reading(path), open(path, "rb") as file:
+        index = file.read(INDEX_BYTES)
+    if INDEX not in index:
+        return ()
+    found = {}
+    for line in index.split(b"\n"):
+        key, _, value = line.strip().partition(b"=")
+        name = os.fsdecode(value.strip())
+        if not key.startswith(NAMING) or not name:
+            continue
+        parts = name.replace("\\", "/").split("/")
+        if ".." in parts or not parts[0] or ":" in parts[0]:
+            raise InputError(
+                f"{path}: names the file {name[:80]!r}, outside its own folder; copy all its files to one folder"
+            )
+        found[os.path.join(os.path.dirname(path), name)] = True
+    return tuple(found)
 
 
 def _number(properties: Mapping[str, str], name: str) -> float | None:

@@ -108,3 +108,19 @@ def test_parts_of_complex_planes_have_holes_too(part: str, tmp_path: Path):
     np.testing.assert_allclose(img.values[[0, 1, 3]], want)
     assert np.isnan(img.values[2]).all()
     assert float(bigimg.stats(img)["mean"]) == pytest.approx(want.mean())
+
+
+def test_what_can_be_done_is_said_once(tmp_path: Path):
+    """A TIFF of pages that was cut says itself that what is there may be taken."""
+    for z in range(2):
+        tifffile.imwrite(tmp_path / f"img_t{z}.tif", VOLUME, photometric="minisblack", metadata=None)
+    path = tmp_path / "img_t1.tif"
+    with tifffile.TiffFile(path) as file:
+        last = file.pages[-1].offset
+    with path.open("r+b") as content:
+        content.truncate(last)
+    with pytest.raises(
+        InputError, match=r"img_t1\.tif: .*allow_partial=True \(its plane is then missing\)$"
+    ) as told:
+        bigimg.open(tmp_path / "img_t{t}.tif")
+    assert str(told.value).count("allow_partial") == 1

@@ -229,6 +229,47 @@ def test_thousands_of_files_and_few_handles(tmp_path: Path, monkeypatch: pytest.
     assert handles() == before
 
 
+def test_a_reader_is_closed_when_its_last_read_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read under way, while another thread needs the place of its reader or closes all, ends well."""
+    volume = numbers(3, 6, 7)
+    for i, plane in enumerate(volume):
+        np.save(tmp_path / f"z{i}.npy", plane)
+    reader = open_folder(tmp_path)
+    assert isinstance(reader, GridReader)
+    monkeypatch.setattr(reader, "_most_open", 1)
+    begun, go_on, events = threading.Event(), threading.Event(), list[str]()
+    real = members.How.open
+
+    def slow(how: members.How, path: str, other: object = None) -> object:
+        inner = real(how, path, other)
+        read, close, name = inner.read, inner.close, os.path.basename(path)
+
+        def reading(region: object) -> Array:
+            if name == "z0.npy":
+                begun.set()
+                assert go_on.wait(30)
+                events.append("read z0.npy")
+            return read(region)
+
+        monkeypatch.setattr(inner, "read", reading)
+        monkeypatch.setattr(inner, "close", lambda: (events.append(f"close {name}"), close()))
+        return inner
+
+    monkeypatch.setattr(members.How, "open", slow)
+    found: list[Array] = []
+    plane = [(slice(i, i + 1), slice(0, 6), slice(0, 7)) for i in range(3)]
+    thread = threading.Thread(target=lambda: found.append(reader.read(plane[0])))
+    thread.start()
+    assert begun.wait(30)
+    np.testing.assert_array_equal(reader.read(plane[1]), volume[1:2])
+    reader.close()
+    assert events == ["close z1.npy"]
+    go_on.set()
+    thread.join()
+    np.testing.assert_array_equal(found[0], volume[:1])
+    assert events == ["close z1.npy", "read z0.npy", "close z0.npy"]
+
+
 def test_a_pass_opens_each_plane_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks side by side find their planes open; a plane that is decoded whole is decoded once."""
     real, lock = members.How.open, threading.Lock()

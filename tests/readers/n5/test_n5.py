@@ -185,6 +185,41 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
             open_file(path)
 
 
+def test_which_chunks_of_a_precomputed_volume_have_a_file(tmp_path: Path) -> None:
+    """Files are looked at, and not a name for each of 64 million chunks; other files and names count for nothing."""
+    path = precomputed(tmp_path / "a", np.ones((1, 9, 20, 37), np.uint8), offset=(-5, 2, 1))
+    folder = path / json.loads((path / "info").read_text())["scales"][0]["key"]
+    names = sorted(each.name for each in folder.iterdir())
+    assert len(names) == 2 * 2 * 3
+    for name in ("-5-11_2-18_1-9", "27-32_18-22_9-10"):
+        (folder / name).unlink()
+    for name in (
+        "-5-11_2-18_1-8",
+        "-5-11_2-18_1-09",
+        "a_b_c",
+        "-21--5_2-18_1-9",
+        "27-43_18-34_9-17",
+        "0-0_0-0_0-0",
+    ):
+        (folder / name).touch()
+    with pytest.raises(
+        InputError, match=r"2 of 12 chunks were never written \(z = 0, y = 0, x = 0 is the first\)"
+    ):
+        open_file(path)
+    reader = open_file(path, allow_partial=True)
+    assert sorted(reader.spec.missing) == [
+        (slice(0, 8), slice(0, 16), slice(0, 16)), (slice(8, 9), slice(16, 20), slice(32, 37)),
+    ]  # fmt: skip
+    (folder / "-5-11_2-18_1-9.gz").touch()
+    with pytest.raises(InputError, match=r"packed as \.gz files"):
+        open_file(path)
+    document = json.loads((path / "info").read_text())
+    document["scales"][0] |= {"size": [400 * 16, 400 * 16, 400 * 8], "voxel_offset": [0, 0, 0]}
+    (path / "info").write_text(json.dumps(document))
+    with pytest.raises(InputError, match="64000000 of 64000000 chunks were never written"):
+        open_file(path)
+
+
 def test_damage_is_named_or_the_pixels_are_the_same(tmp_path: Path) -> None:
     path, rng = n5(tmp_path / "a"), np.random.default_rng(1)
     files = sorted(each for each in path.rglob("*") if each.is_file())

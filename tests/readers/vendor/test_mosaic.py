@@ -52,6 +52,8 @@ def test_a_tile_alone_is_seen_whole_and_its_size_is_its_pitch() -> None:
     assert gaps(tile + 3, 20, 28) == [(0, 10, 0, 8), (10, 20, 0, 28)]
 
 
-def test_tiles_at_one_place_are_cut_by_the_next_alone() -> None:
-    """Each with all others would be 18 million cuts."""
-    assert seen_parts(np.array([(0, 10, 0, 10)] * 6000)).tolist() == [[5999, 0, 10, 0, 10]]
+def test_tiles_at_one_place_are_taken_for_one() -> None:
+    """Each with all others would be 40 thousand million pairs; so would those of two places that overlap."""
+    tiles = np.array([(0, 10, 0, 10), (0, 10, 5, 15)] * 100_000)
+    assert seen_parts(tiles).tolist() == [[199_998, 0, 10, 0, 5], [199_999, 0, 10, 5, 15]]
+    assert gaps(tiles, 10, 20) == [(0, 10, 15, 20)]

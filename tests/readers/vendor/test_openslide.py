@@ -191,6 +191,21 @@ def test_damage_is_named_or_changes_nothing(name: str, tmp_path: Path):
     assert not outcomes["other cut"]
 
 
+@pytest.mark.vendors
+def test_files_of_a_vms_are_its_own(tmp_path: Path):
+    """They are looked at for changes, and not written over; the index leads to no other file."""
+    pytest.importorskip("openslide")
+    path = MADE["vms"](tmp_path)
+    assert open_file(path).paths == tuple(map(str, (path, tmp_path / "image.jpg", tmp_path / "map.jpg")))
+    index, other = path.read_text(), tmp_path / "other"
+    other.mkdir()
+    for outside in ("../image.jpg", str(tmp_path / "image.jpg"), "a\\\\..\\\\..\\\\image.jpg", "C:image.jpg"):
+        for name in ("a.vms", "a.mrxs"):  # OpenSlide goes by the content
+            (other / name).write_text(index.replace("=image.jpg", f"={outside}"))
+            with pytest.raises(InputError, match="outside its own folder; copy all its files to one folder"):
+                open_file(other / name)
+
+
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import sys
 
