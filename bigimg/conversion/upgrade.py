@@ -148,7 +148,7 @@ def _upgrade(root: Path, to: Version) -> None:
     if store.version != to:
         spec = store.spec()
         attributes = upgraded(
-            attributes, spec, levels_of(store, spec.axes)[store.finer :], method=method_of(store), version=to
+            attributes, spec, levels_of(store, spec.axes), method=method_of(store), version=to
         )
     write_attributes(root, attributes)
 
