@@ -1,7 +1,8 @@
 """The levels that a store of reduced levels leaves out: level 0 from its source, the others from level 0.
 
-The source is opened at the first read, and compared with what the store says of it. So the reduced levels, statistics
-and thumbnails need no source; if it is gone or has changed, reading a level that it has is an error that says so.
+The source is opened at the first read, and compared with what the store says of it. So what is taken from the stored
+levels and statistics needs no source, as thumbnails up to a quarter of the finest stored level, stats and the stored
+histogram; if the source is gone or has changed, reading a level that it has is an error that says so.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import threading
 from dataclasses import replace
 from typing import Any, cast
 
-from bigimg.errors import InputError, MissingExtraError, UsageError, without_remedy
+from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError, without_remedy
 from bigimg.omezarr.finer import Finer
 from bigimg.omezarr.store import Store
 from bigimg.opening.sources import Asked, open_place
@@ -99,13 +100,17 @@ class SourceLevel:
 
         Raises
         ------
+        InputNotFoundError
+            It is gone, or the store is not on this machine.
         InputError
+            It has another size.
         """
         said = self._finer.digest
         if not self.is_here:
-            raise self._refused(f"{self.source} beside it, and it is on no disk of this machine: fetch both")
+            what = f"{self.source} beside it, and it is on no disk of this machine: fetch both"
+            raise InputNotFoundError(self._says(what))
         if not os.path.lexists(self.source):
-            raise self._refused(f"{self.source}, which is gone: put it back there")
+            raise InputNotFoundError(self._says(f"{self.source}, which is gone: put it back there"))
         if (
             os.path.isfile(self.source)
             and said["files"] == 1
@@ -166,9 +171,10 @@ class SourceLevel:
         )
 
     def _refused(self, what: str) -> InputError:
-        return InputError(
-            f"{self._store}: {_named(self._first)} read from {what}; level={self._first} can be opened"
-        )
+        return InputError(self._says(what))
+
+    def _says(self, what: str) -> str:
+        return f"{self._store}: {_named(self._first)} read from {what}; level={self._first} can be opened"
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_lock"} | {"_reader": None}

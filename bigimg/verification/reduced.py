@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from bigimg.conversion.block import channel_statistics
-from bigimg.errors import InputError, MissingExtraError
+from bigimg.errors import InputError, InputNotFoundError, MissingExtraError
 from bigimg.geometry.holes import holes_in
 from bigimg.omezarr.finer import Finer, finer_of_json
 from bigimg.omezarr.parse import NONSENSE
@@ -62,6 +62,9 @@ def remade(source: Reader | None, store: Store, found: Findings, file: str, name
         getattr(source, "open", lambda: None)()
     except MissingExtraError:
         raise
+    except InputNotFoundError as error:  # the store itself is whole
+        found.note(f"level 0 was not looked at: {str(error).removeprefix(f'{name}: ')}")
+        return None
     except InputError as error:
         found.add(Finding("source", file, str(error).removeprefix(f"{name}: ")))
         return None

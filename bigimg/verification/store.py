@@ -110,8 +110,9 @@ def verify_store(
     elif accept and found.edits:
         found.note("the edits were not taken over, because something is wrong")
     plan = kept.plan
+    compared = None if source is None or kept.refused else source.source
     return found.report(
-        store=tree.path, source=None if source is None else source.source, quick=quick,
+        store=tree.path, source=compared, quick=quick,
         seconds=time.monotonic() - started,
         peak_bytes=None if plan is None else plan.peak_bytes,
         budget_bytes=None if plan is None else plan.budget_bytes,
@@ -126,8 +127,11 @@ class _Kept:
         self.edited: list[Path] = []
         self.plan: CheckPlan | None = None
         """That of the check that needed most memory."""
+        self.refused = False
+        """Whether a source could not be compared, because it is gone or another one."""
 
     def add(self, check: _Check) -> None:
+        self.refused |= check.refused
         self.edited += check.edited
         if check.plan is not None and (self.plan is None or check.plan.peak_bytes > self.plan.peak_bytes):
             self.plan = check.plan
@@ -145,6 +149,8 @@ class _Check:
         self.plan: CheckPlan | None = None
         self.edited: list[Path] = []
         """Folders of the images whose attributes others edited."""
+        self.refused = False
+        """Whether the source of a store of reduced levels is gone, or another one."""
         self.meter = Meter(0, on_progress)
 
     def run(self, *, quick: bool, accept: bool) -> None:
@@ -178,7 +184,7 @@ class _Check:
         if finer is not None:
             opened = open_store(tree, trusting=True)
             made = remade(self.source, opened, self.found, ATTRIBUTES[trusted.zarr], self.name)
-            self.source = None if made is None else made.reader
+            self.refused, self.source = made is None, None if made is None else made.reader
         plan = self._plan(
             list(trusted.levels.values()), steps, method, whole or made is not None, _access(tree, trusted),
             holes=bool(missing),

@@ -59,21 +59,34 @@ def items_of(
         raise UsageError(f"{type(odd[0]).__name__} is no path: give files, folders, patterns or addresses")
     endings = (*STORES, *_endings())
     root, home = os.fspath(into), os.path.abspath(into)
-    found: dict[str, Item] = {}
+    pairs = list[Item]()
     for one in [os.fspath(each) for each in given]:
         for path, inside in _images(one, home, endings):
             name = f"{_stem(os.path.basename(path), endings)}{ending}"
-            target = os.path.join(root, os.path.normpath(os.path.join(inside, name)))
-            key = os.path.abspath(target).casefold()  # some systems take a.tif and A.tif for one name
-            other = found.setdefault(key, Item(path, target))
-            if os.path.abspath(other.source) != os.path.abspath(path):
-                raise UsageError(
-                    f"{other.source} and {path} would both become {target}: rename one, convert one by itself, or give "
-                    "the folder above them, of which the folders are kept"
-                )
+            pairs.append(Item(path, os.path.join(root, os.path.normpath(os.path.join(inside, name)))))
+    found: dict[str, Item] = {}
+    for item in _without_targets(pairs, named={os.path.abspath(each) for each in given}):
+        key = os.path.abspath(item.target).casefold()  # some systems take a.tif and A.tif for one name
+        other = found.setdefault(key, item)
+        if os.path.abspath(other.source) != os.path.abspath(item.source):
+            raise UsageError(
+                f"{other.source} and {item.source} would both become {item.target}: rename one, convert one by itself, "
+                "or give the folder above them, of which the folders are kept"
+            )
     if not found:
         raise UsageError("there is no source: give files, folders, patterns or addresses")
     return tuple(found.values())
+
+
+def _without_targets(items: Sequence[Item], named: set[str]) -> Iterator[Item]:
+    """Yield the items without stores that others become, as an earlier run left beside its sources; ``named`` stay."""
+    becoming: dict[str, set[str]] = {}
+    for item in items:
+        becoming.setdefault(os.path.abspath(item.target), set()).add(os.path.abspath(item.source))
+    for item in items:
+        source = os.path.abspath(item.source)
+        if source in named or not becoming.get(source, set()) - {source}:
+            yield item
 
 
 def _endings() -> tuple[str, ...]:

@@ -58,6 +58,18 @@ def test_of_names_the_last_part_is_kept_and_each_counts_once(tmp_path: Path) -> 
     assert found(given, tmp_path) == {"a/x.svs": "x.ome.zarr", "b/y.svs": "y.ome.zarr"}
 
 
+def test_stores_that_an_earlier_run_left_beside_their_sources_are_left_out(tmp_path: Path) -> None:
+    folder(tmp_path, "a/x.tif", "a/b/y.tif")
+    for name in ("a/x.ome.zarr", "a/b/y.ome.zarr", "a/z.ome.zarr"):
+        bigimg.write(np.zeros((9, 9), np.uint8), tmp_path / name, progress=False)
+    of_pattern = {"x.tif", "z.ome.zarr"}
+    for sources, wanted in ((tmp_path / "a", {*of_pattern, "y.tif"}), (f"{tmp_path}/a/*.*", of_pattern)):
+        items = items_of(sources, tmp_path / "a", ".ome.zarr")
+        assert {Path(each.source).name for each in items} == wanted
+    with pytest.raises(UsageError, match="would both become"):
+        items_of([tmp_path / "a/x.ome.zarr", tmp_path / "a/x.tif"], tmp_path / "a", ".ome.zarr")
+
+
 def test_a_store_and_a_folder_of_dicom_files_are_one_image(tmp_path: Path) -> None:
     bigimg.write(np.zeros((9, 9), np.uint8), tmp_path / "s.ome.zarr", progress=False)
     series = tmp_path / "a" / "ct"
