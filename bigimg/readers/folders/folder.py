@@ -205,13 +205,30 @@ def _refuse_grid(source: str, paths: Sequence[str]) -> None:
     if (found := proposed([os.path.relpath(path, folder or ".") for path in paths])) is None:
         return
     pattern, told = found
-    every = "*" + os.path.splitext(paths[0])[1]
     what = f"the names of its {len(paths)} files vary in several places, and seem to mean {told}"
-    whole = os.path.isdir(source)
-    ways = [f"say what they mean, as by pattern='{pattern}'", f"take all along z by pattern='{every}'"]
-    if not whole:
+    if os.path.isdir(source):
+        every = "*" + os.path.splitext(paths[0])[1]
+        ways = [f"say what they mean, as by pattern='{pattern}'", f"take all along z by pattern='{every}'"]
+    else:
         ways = [f"say what they mean, as in '{os.path.join(folder, pattern)}'"]
+        if (split := _plain_pattern(source)) is not None:
+            ways.append(f"take all along z by the folder {split[0]} with pattern='{split[1]}'")
     raise InputError(f"{source}: {what};", ways=ways)
+
+
+def _plain_pattern(source: str) -> tuple[str, str] | None:
+    """Return the folder of a glob and a pattern of the same files in it; None where it has what no pattern has.
+
+    >>> _plain_pattern("own/*.tif"), _plain_pattern("*.tif"), _plain_pattern("a/b*/c?.tif"), _plain_pattern("[ab].tif")
+    (('own', '*.tif'), ('.', '*.tif'), ('a', 'b*/c?.tif'), None)
+    """
+    if any(sign in source for sign in ("[", "**", "{", "}")):
+        return None
+    folder, pattern = os.path.split(source)
+    while "*" in folder or "?" in folder:
+        folder, part = os.path.split(folder)
+        pattern = os.path.join(part, pattern)
+    return folder or ".", pattern
 
 
 def _open_study(study: Study, series: int | str | None, asked: Mapping[str, Any]) -> Reader:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from bigimg.errors import reading
 from bigimg.reader import Reader
 from bigimg.readers.hdf5.datasets import open_dataset
-from bigimg.readers.hdf5.inside import ERRORS, import_h5py
+from bigimg.readers.hdf5.inside import import_h5py, reading_hdf5
 
 
 def open_hdf5(source: str, *, series: int | str | None = None, allow_partial: bool = False) -> Reader:
@@ -27,7 +26,7 @@ def open_hdf5(source: str, *, series: int | str | None = None, allow_partial: bo
         The file is damaged, or has several datasets, of which none was named.
     """
     h5py = import_h5py(source)
-    with reading(source, ERRORS, "fetch it again"), h5py.File(source, "r") as file:
+    with reading_hdf5(source), h5py.File(source, "r") as file:
         imaris, bdv, minc = (
             "ImarisDataSet" in file.attrs,
             "s00" in file and "t00000" in file,

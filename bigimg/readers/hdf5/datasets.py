@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError, UsageError, reading
+from bigimg.errors import InputError, UsageError
 from bigimg.geometry.axes import ORDER, Axis, long_unit
 from bigimg.geometry.even import even_step
 from bigimg.geometry.no_data import declared
@@ -24,7 +24,7 @@ from bigimg.places.address import MEMBER
 from bigimg.readers.allowed import known_unit
 from bigimg.readers.arrays.array import colors, guess_dims, guessed
 from bigimg.readers.complex_values import is_complex, real_of
-from bigimg.readers.hdf5.inside import ERRORS, find_inside, import_h5py
+from bigimg.readers.hdf5.inside import find_inside, import_h5py, reading_hdf5
 from bigimg.readers.hdf5.pixels import Hdf5Pixels
 from bigimg.readers.hdf5.reader import hdf5_reader, text_of
 from bigimg.readers.raw.plain import RawReader
@@ -60,7 +60,7 @@ def open_dataset(source: str, *, series: int | str | None, allow_partial: bool) 
         There is no such series.
     """
     h5py = import_h5py(source)
-    with reading(source, ERRORS, "fetch it again"), h5py.File(source, "r") as file:
+    with reading_hdf5(source), h5py.File(source, "r") as file:
         name = _chosen(source, file, series)
         dataset = find_inside(source, file, name)
         if not _is_image(dataset):

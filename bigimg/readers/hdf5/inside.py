@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from bigimg.errors import InputError, MissingExtraError
+from bigimg.errors import InputError, MissingExtraError, reading
 from bigimg.readers.hdf5.filters import NAMES
 from bigimg.version import install_line
 
@@ -38,6 +38,11 @@ def import_h5py(path: str) -> Any:
         what = "is HDF5, which h5py reads, and that is not installed"
         raise MissingExtraError(f"{path}: {what}: {install_line('hdf5')}") from None
     return h5py
+
+
+def reading_hdf5(path: str) -> reading:
+    """Return what names the file in each error of h5py, of which a file that was cut is the most frequent cause."""
+    return reading(path, ERRORS, "fetch it again", what="is truncated or damaged")
 
 
 def find_inside(path: str, file: Any, name: str, links: int = MOST_LINKS) -> Any:

@@ -244,10 +244,10 @@ def _named_in(path: str) -> tuple[str, ...]:
         index = file.read(INDEX_BYTES)
     if INDEX not in index:
         return ()
-    found = {}
+    found = []
     for line in index.split(b"\n"):
         key, _, value = line.strip().partition(b"=")
-        name = os.fsdecode(value.strip())
+        name = value.strip().decode(errors="surrogateescape")
         if not key.startswith(NAMING) or not name:
             continue
         parts = name.replace("\\", "/").split("/")
@@ -255,8 +255,8 @@ def _named_in(path: str) -> tuple[str, ...]:
             raise InputError(
                 f"{path}: names the file {name[:80]!r}, outside its own folder; copy all its files to one folder"
             )
-        found[os.path.join(os.path.dirname(path), name)] = True
-    return tuple(found)
+        found.append(os.path.join(os.path.dirname(path), name))
+    return tuple(dict.fromkeys(found))
 
 
 def _number(properties: Mapping[str, str], name: str) -> float | None:

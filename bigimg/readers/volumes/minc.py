@@ -22,7 +22,7 @@ from bigimg.errors import InputError
 from bigimg.geometry.no_data import declared
 from bigimg.geometry.region import grid
 from bigimg.reader import Access
-from bigimg.readers.hdf5.inside import HDF5_BYTES, check_inside, import_h5py
+from bigimg.readers.hdf5.inside import HDF5_BYTES, check_inside, import_h5py, reading_hdf5
 from bigimg.readers.hdf5.pixels import Hdf5Pixels, check_inflated
 from bigimg.readers.never_written import checked_written
 from bigimg.readers.raw.frames import FrameStart, open_frames
@@ -100,7 +100,9 @@ def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
     h5py = import_h5py(path)
     remedy = "fetch it again, or convert it to NIfTI"
     errors = (MincError, RuntimeError, OSError)
-    with reading_header(path, path, errors, remedy, notes), h5py.File(path, "r") as file:
+    with reading_hdf5(path):
+        opened = h5py.File(path, "r")
+    with opened as file, reading_header(path, path, errors, remedy, notes):
         check_inside(path, file)
         for ranges in (file[f"{IMAGE}-min"], file[f"{IMAGE}-max"]):  # nibabel reads these as a whole
             for index in np.ndindex(grid(ranges.shape, ranges.chunks) if ranges.chunks else 0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -84,10 +85,17 @@ def test_a_run_is_refused_with_the_pattern(tmp_path: Path) -> None:
         InputError, match=words + r" by pattern='t\{t\}_z\{z\}.tif' or take all along z by pattern='\*.t"
     ):
         bigimg.open(tmp_path)
+    folder = re.escape(str(tmp_path))
+    plain = (
+        rf" in '.*t\{{t\}}_z\{{z\}}.tif' or take all along z by the folder {folder} with pattern='t\*.tif'$"
+    )
+    with pytest.raises(InputError, match=words + plain):
+        bigimg.open(f"{tmp_path}/t*.tif")
     with pytest.raises(InputError, match=words + r" in '.*t\{t\}_z\{z\}.tif'$"):
-        bigimg.open(f"{tmp_path}/*.tif")
+        bigimg.open(f"{tmp_path}/[t]*.tif")
     np.testing.assert_array_equal(bigimg.open(tmp_path, pattern="t{t}_z{z}.tif"), volume)
-    np.testing.assert_array_equal(bigimg.open(tmp_path, pattern="*.tif"), volume.reshape(6, 4, 5))
+    for every in ("*.tif", "t*.tif"):
+        np.testing.assert_array_equal(bigimg.open(tmp_path, pattern=every), volume.reshape(6, 4, 5))
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match=r"several formats .* as in '.*t\{t\}_z\{z\}.tif'"):
         bigimg.open(tmp_path)

@@ -192,6 +192,15 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
         open_file(path)
 
 
+def test_a_cut_file_is_named_so(tmp_path: Path) -> None:
+    path = imaris(tmp_path / "a.ims", ARRAY)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(
+        InputError, match=r"a\.ims: is truncated or damaged \(.*truncated.*\); fetch it again$"
+    ):
+        open_file(path)
+
+
 def test_time_points_and_channels_are_bounded_together(tmp_path: Path) -> None:
     path = imaris(tmp_path / "a.ims", ARRAY)
     with h5py.File(path, "r+") as file:
