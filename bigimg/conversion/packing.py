@@ -42,17 +42,19 @@ class Packed:
     stored_bytes: int
     """Of all objects."""
     seconds: float
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-safe values; the schema is in docs/reference/json.md."""
-        return asdict(self) | {"seconds": round(self.seconds, 3)}
+        return asdict(self) | {"seconds": round(self.seconds, 3), "notes": list(self.notes)}
 
     def __str__(self) -> str:
         size, rate = self.stored_bytes, self.stored_bytes / max(self.seconds, 1e-3)
-        return (
+        said = (
             f"{self.target}: {counted(self.objects, 'object')} of {self.source}, {human_bytes(size)} in "
             f"{self.seconds:.1f} s, {human_bytes(rate)}/s"
         )
+        return "\n".join([said, *(f"note: {note}" for note in self.notes)])
 
 
 def pack_store(

@@ -136,12 +136,19 @@ def run(
     WorkerError
         A worker process died. What was done is kept.
     """
-    target = checked_target(plan.target, plan.source, reader, overwrite=overwrite)
+    named = [label.target.name for label in labels]
+    target = checked_target(plan.target, plan.source, reader, overwrite=overwrite, labels=named)
     check_room(plan, reader, target.parent)
     known_by = identity(plan, reader)
     with (
         commit.staged(
-            target, known_by, resume=resume, overwrite=overwrite, sync=sync, one_file=is_packed(target)
+            target,
+            known_by,
+            resume=resume,
+            overwrite=overwrite,
+            sync=sync,
+            one_file=is_packed(target),
+            labels=named,
         ) as staging,
         reporting(progress) as report,
     ):

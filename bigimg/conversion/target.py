@@ -255,7 +255,7 @@ def check_file(path: Path, labels: Collection[str] = ()) -> None:
     if others := [name for name in objects.listed("") if name not in ours and not name.isdecimal()]:
         raise OutputError(f"{path}: holds {others[0]!r}, which bigimg did not write: remove the file by hand")
     held = (name for name, each in objects.listed(f"{LABELS}/").items() if each.folder)
-    _no_labels(path, sorted(name for name in held if name not in labels))
+    _no_labels(path, sorted(name for name in held if name not in labels), "unpack it")
 
 
 def is_own_plate(path: Path) -> bool:
@@ -295,12 +295,12 @@ def _check_labels(path: Path) -> None:
     )
 
 
-def _no_labels(path: Path, labels: Sequence[str]) -> None:
+def _no_labels(path: Path, labels: Sequence[str], way: str = "move them away") -> None:
     if labels:
         named = ", ".join(f"{LABELS}/{name}" for name in labels[:NAMED])
         more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
         raise OutputError(
-            f"{path}: holds label images, which overwrite never replaces ({named}{more}): move them away, or write to "
+            f"{path}: holds label images, which overwrite never replaces ({named}{more}): {way}, or write to "
             "another name"
         )
 

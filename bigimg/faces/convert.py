@@ -184,7 +184,10 @@ def convert_to_store(
         if label is not None:
             reader, settings = as_label(reader, label, settings)
         with adding_label(label):
-            checked_target(target, source, reader, overwrite=overwrite, label=label is not None)
+            named = getattr(
+                getattr(reader, "store", None), "labels", ()
+            )  # a pass checks which of them go along
+            checked_target(target, source, reader, overwrite=overwrite, label=label is not None, labels=named)
             asked = options(**settings)
             plan, labels = planned(source, reader, target, asked, opening)
             return run(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bigimg.conversion.packing import pack_store, unpack_store
 from bigimg.conversion.target import is_own_plate
-from bigimg.errors import IntegrityError, UsageError
+from bigimg.errors import BigimgError, IntegrityError, UsageError
+from bigimg.omezarr.open import open_store
 from bigimg.omezarr.tree import tree_of
+from bigimg.opening.finer_levels import lost_source
 from bigimg.opening.sources import Asked, zipped_store
 from bigimg.verification.objects import is_ours
 from bigimg.verification.store import verify_store
@@ -47,7 +50,7 @@ def pack(
     Returns
     -------
     Packed
-        ``.objects``, ``.stored_bytes``, ``.seconds``, ``.to_dict()``.
+        ``.objects``, ``.stored_bytes``, ``.seconds``, ``.notes``, ``.to_dict()``.
 
     Raises
     ------
@@ -63,7 +66,7 @@ def pack(
         found = verify_store(tree, quick=True, memory=memory, progress=False)
         if damage := [each for each in found.findings if each.kind != "extra"]:
             raise IntegrityError(f"{tree.where(str(damage[0]))} (and bigimg verify says all)")
-    return pack_store(tree, target, memory=memory, overwrite=overwrite, progress=progress)
+    return _noted(pack_store(tree, target, memory=memory, overwrite=overwrite, progress=progress))
 
 
 def unpack(
@@ -100,7 +103,19 @@ def unpack(
         As :func:`pack`.
     """
     tree = zipped_store(_path(packed), Asked({}, progress)) or tree_of(packed)
-    return unpack_store(tree, target, memory=memory, overwrite=overwrite, progress=progress)
+    return _noted(unpack_store(tree, target, memory=memory, overwrite=overwrite, progress=progress))
+
+
+def _noted(done: Packed) -> Packed:
+    """Return ``done``, with a note where the new store reads level 0 from a source that is not found from there."""
+    try:
+        lost = lost_source(open_store(done.target))
+    except BigimgError:  # no image: a plate, or another hierarchy of zarr
+        return done
+    if lost is None:
+        return done
+    note = f"its finest levels are read from {lost}, and nothing is there: put the source there, or convert the store "
+    return replace(done, notes=(f"{note}that lies beside its source to a whole one first",))
 
 
 def _path(store: object) -> str:

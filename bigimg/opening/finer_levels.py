@@ -36,6 +36,13 @@ def with_source(store: Store) -> Store:
     return replace(store, source=readers, notes=(*store.notes, note))
 
 
+def lost_source(store: Store) -> str | None:
+    """Return where a store of reduced levels looks for its source if that is not there; None of any other store."""
+    finer = store.image.finer
+    source = None if finer is None else SourceLevel(store, finer)
+    return None if source is None or os.path.lexists(source.source) else source.source
+
+
 def _named(count: int) -> str:
     return "level 0 is" if count == 1 else f"levels 0 to {count - 1} are"
 

@@ -9,6 +9,8 @@ from bigimg.errors import InputError, UsageError
 from bigimg.types import Shape
 
 MOST_LISTED = 9
+AND_THIS_IS = ", and this is "
+"""What every sentence on images that were not chosen says."""
 
 
 class Named(NamedTuple):
@@ -86,7 +88,7 @@ def pick(
     if len(every) < 2:
         return number, ()
     others = (
-        f"the file has {len(every)} series, and this is {number}: {_listed(every)}; choose with series=NUMBER"
+        f"the file has {len(every)} series{AND_THIS_IS}{number}: {_listed(every)}; choose with series=NUMBER"
     )
     return number, (others,)
 
@@ -131,8 +133,13 @@ def pick_indices(
         if found[name] not in indices:
             raise UsageError(f"{path}: axis={{{name!r}: {found[name]!r}}}: {has}; choose one of these")
         if len(indices) > 1:
-            said.append(f"{has}, and this is {found[name]}")
+            said.append(f"{has}{AND_THIS_IS}{found[name]}")
     return found, tuple(said)
+
+
+def on_others(notes: Sequence[str]) -> str:
+    """Return those of the ``notes`` of a source that say which of several images it is; empty if it is the only one."""
+    return "; ".join(note for note in notes if AND_THIS_IS in note)
 
 
 def only_photos(path: str) -> InputError:

@@ -145,6 +145,11 @@ class Findings:
         """Whether anything was found."""
         return bool(self._found)
 
+    @property
+    def lost(self) -> bool:
+        """Whether anything but objects of others was found."""
+        return any(finding.kind != "extra" for finding in self._found)
+
     def note(self, text: str) -> None:
         """Add a sentence on what could not be checked."""
         if text not in self.notes:

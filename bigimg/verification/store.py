@@ -206,7 +206,8 @@ class _Check:
         for channel, part in () if made is None else made.partials:
             counted.add(channel, part)
         if not whole and made is None:
-            self.found.note("statistics were not counted again: pixels of level 0 are lost")
+            why = "pixels of level 0 are lost" if finer is None else "level 0 is not in the store"
+            self.found.note(f"statistics were not counted again: {why}")
         elif stored is not None:
             self.found.add(*metadata.compare_statistics(stored, counted, trusted.zarr))
         if made is None and self.source is not None and trusted.root is not None and not self.found.damaged:

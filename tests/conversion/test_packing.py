@@ -260,8 +260,10 @@ def test_what_is_replaced_is_a_store_of_ours_without_labels_that_would_be_lost(
     bigimg.edit(store, spacing="z=4um")
     bigimg.pack(store, target, overwrite=True, **ASKED)  # it holds the same label image
     assert bigimg.open(target).bigimg.spacing["z"] == 4
+    bigimg.convert(store, target, overwrite=True, **ASKED)  # and it goes along
+    assert [*bigimg.info(target).labels] == ["m"]
     shutil.rmtree(store / "labels")
-    with pytest.raises(OutputError, match="holds label images"):
+    with pytest.raises(OutputError, match=r"holds label images.*: unpack it, or write to another name"):
         bigimg.pack(store, target, overwrite=True, **ASKED)
     target.unlink()
     bigimg.pack(store, target, **ASKED)

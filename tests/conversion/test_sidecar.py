@@ -208,6 +208,21 @@ def test_a_thumbnail_does_not_open_the_source(
     bigimg.histogram(pair[1])
 
 
+def test_packed_or_unpacked_elsewhere_it_is_said_that_the_source_is_not_there(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    beside, folder = tmp_path / "a.levels.ozx", tmp_path / "elsewhere"
+    folder.mkdir()
+    assert not bigimg.pack(pair[1], beside, **QUIET).notes
+    for done in (
+        bigimg.pack(pair[1], folder / "a.ozx", **QUIET),
+        bigimg.unpack(beside, folder / "a.ome.zarr", **QUIET),
+    ):
+        assert f"read from {folder / 'a.tif'}, and nothing is there" in done.notes[0]
+        assert done.notes[0] in str(done)
+    assert not bigimg.unpack(beside, tmp_path / "b.ome.zarr", **QUIET).notes
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -24,13 +24,17 @@ from bigimg.faces.many.sources import Item, items_of
 from bigimg.faces.plates import plate_source
 from bigimg.omezarr.manifest import read_provenance
 from bigimg.omezarr.open import open_store
+from bigimg.omezarr.tree import tree_of
 from bigimg.opening.open import open_source
 from bigimg.opening.sources import split
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, options
 from bigimg.planning.plan import ConversionPlan
 from bigimg.reader import as_kind
+from bigimg.readers.several import on_others
 from bigimg.types import Json, Opening
+from bigimg.verification.objects import CheckedObjects
+from bigimg.verification.report import Findings
 
 SAMPLES = 5
 """Files whose stores are estimated, one second each: their share of the source is taken for that of all."""
@@ -112,7 +116,8 @@ def convert_all(
     report : path, optional
         A CSV file with a line for each source: source, target, state, seconds, bytes, message. The state is
         ``converted``, ``finished`` (by an earlier run), ``failed``, or of a run that was stopped ``interrupted`` and
-        ``waiting``. It is written line by line.
+        ``waiting``. It is written line by line. The message is that of the error, or says which image of a file that
+        holds several was converted.
     executor, progress, resume, overwrite, sync :
         As in :func:`bigimg.convert`; the progress is that of all files, in bytes of the sources.
     **settings
@@ -166,7 +171,8 @@ def convert_all(
                     item.source, item.target, executor=executor, progress=inner if tell else False, resume=resume,
                     overwrite=overwrite, sync=sync, **settings,
                 )  # fmt: skip
-                rows.add("converted", time.monotonic() - begun, result.stored_bytes)
+                note = on_others(result.plan.spec.of_source)
+                rows.add("converted", time.monotonic() - begun, result.stored_bytes, note)
             except Exception as error:  # whatever it is, the other files are not to suffer from it
                 message = (
                     str(error)
@@ -228,7 +234,10 @@ def _planned(
 
 
 def _is_finished(item: Item, asked: Options, opening: Opening) -> bool:
-    """Return whether the store is there, whole, and that of this source with these options."""
+    """Return whether the store is there with all its objects, and that of this source with these options.
+
+    Objects are looked for as by ``verify(store, quick=True)``: small ones are read, shards measured. No chunk is read.
+    """
     if not os.path.isdir(item.target):
         return False
     found = read_provenance(Path(item.target))
@@ -239,10 +248,22 @@ def _is_finished(item: Item, asked: Options, opening: Opening) -> bool:
             wanted = request(reader, asked, opening)
     except (BigimgError, OSError):  # it fails when it is converted, with its message
         return False
-    if wanted != found["request"] or not asked.levels_only:
-        return bool(wanted == found["request"])
+    if wanted != found["request"] or _is_damaged(item.target):
+        return False
+    if not asked.levels_only:
+        return True
     finer = open_store(item.target).image.finer
     return finer is not None and finer.path == path_from(item.target, item.source)
+
+
+def _is_damaged(store: str) -> bool:
+    """Return whether an object of the image is gone, or has another length, by its manifest."""
+    found = Findings()
+    try:
+        CheckedObjects(tree_of(store), found)
+    except (BigimgError, OSError):
+        return True
+    return found.lost
 
 
 def _grows(todo: list[tuple[int, Item]], settings: Mapping[str, Any]) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TextIO
@@ -17,7 +17,7 @@ from bigimg.planning.memory import human_bytes
 type State = Literal["converted", "finished", "failed", "interrupted", "waiting"]
 """Converted now; finished by an earlier run; failed; stopped while it was converted; not begun."""
 SHOWN = 20
-"""Failures that are printed; the report has all."""
+"""Failures, and notes, that are printed; the report has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Row:
     bytes: int = 0
     """Of all objects of the store that was written now."""
     message: str = ""
+    """Of the error; of what was converted which of several images it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +60,22 @@ class Conversions:
 
     def __str__(self) -> str:
         states, stored = Counter(row.state for row in self.rows), sum(row.bytes for row in self.rows)
-        more = len(self.failed) - SHOWN
+        noted = [row for row in self.rows if row.state == "converted" and row.message]
         return "\n".join(
             [
                 f"{counted(len(self.rows), 'file')}: {states['converted']} converted ({human_bytes(stored)}), "
                 f"{states['finished']} finished before, {states['failed']} failed; {self.seconds:.0f} s",
-                *(f"failed: {_named(row)}" for row in self.failed[:SHOWN]),
-                *([f"and {more} more, which the report lists"] if more > 0 else []),
+                *_listed("failed", self.failed),
+                *_listed("note", noted),
             ]
         )
+
+
+def _listed(what: str, rows: Sequence[Row]) -> list[str]:
+    """Return a line for each of the first rows."""
+    more = len(rows) - SHOWN
+    lines = [f"{what}: {_named(row)}" for row in rows[:SHOWN]]
+    return [*lines, *([f"and {more} more, which the report lists"] if more > 0 else [])]
 
 
 def _named(row: Row) -> str:

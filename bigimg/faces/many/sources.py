@@ -20,6 +20,8 @@ from bigimg.readers.plates.find import find_plate
 from bigimg.readers.registry import BUILT_IN, find_format, outside_formats
 
 STORES = (".levels.ome.zarr", ".ome.zarr", ".zarr", ".ozx")
+MADE = (".levels.ome.zarr", ".ome.zarr")
+"""Endings of the names of stores that are made of many files."""
 PARTS = {".img": ".hdr", ".brik": ".head", ".brik.gz": ".head", ".rec": ".par"}
 """Endings of files that belong to a header with the same name, which is the image."""
 
@@ -65,7 +67,7 @@ def items_of(
             name = f"{_stem(os.path.basename(path), endings)}{ending}"
             pairs.append(Item(path, os.path.join(root, os.path.normpath(os.path.join(inside, name)))))
     found: dict[str, Item] = {}
-    for item in _without_targets(pairs, named={os.path.abspath(each) for each in given}):
+    for item in _without_targets(pairs, ending, {os.path.abspath(each) for each in given}):
         key = os.path.abspath(item.target).casefold()  # some systems take a.tif and A.tif for one name
         other = found.setdefault(key, item)
         if os.path.abspath(other.source) != os.path.abspath(item.source):
@@ -78,14 +80,17 @@ def items_of(
     return tuple(found.values())
 
 
-def _without_targets(items: Sequence[Item], named: set[str]) -> Iterator[Item]:
-    """Yield the items without stores that others become, as an earlier run left beside its sources; ``named`` stay."""
-    becoming: dict[str, set[str]] = {}
-    for item in items:
-        becoming.setdefault(os.path.abspath(item.target), set()).add(os.path.abspath(item.source))
+def _without_targets(items: Sequence[Item], ending: str, named: set[str]) -> Iterator[Item]:
+    """Yield the items without stores that a run left beside their sources, whole or reduced; ``named`` ones stay."""
+    left = {
+        os.path.abspath(item.target.removesuffix(ending)) + each
+        for item in items
+        for each in MADE
+        if not item.source.lower().endswith(MADE)
+    }
     for item in items:
         source = os.path.abspath(item.source)
-        if source in named or not becoming.get(source, set()) - {source}:
+        if source in named or source not in left:
             yield item
 
 

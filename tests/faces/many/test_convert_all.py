@@ -113,6 +113,27 @@ def test_what_was_interrupted_is_said_and_gone_on_with(
     assert not (tmp_path / "out" / ".2.ome.zarr.bigimg").exists()
 
 
+def test_a_store_that_lost_an_object_is_not_finished(files: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    bigimg.convert_all([files / "0.tif", files / "2.tif"], out, **QUIET)
+    next(p for p in (out / "0.ome.zarr" / "0" / "c").rglob("*") if p.is_file()).unlink()
+    again = bigimg.convert_all([files / "0.tif", files / "2.tif"], out, **QUIET)
+    assert states(again) == ["failed", "finished"]
+    assert "exists already" in again.rows[0].message
+    assert states(bigimg.convert_all([files / "0.tif"], out, overwrite=True, **QUIET)) == ["converted"]
+
+
+def test_of_a_file_with_several_images_the_row_says_which_was_converted(tmp_path: Path) -> None:
+    path = tmp_path / "two.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(noise((40, 50), "u1"), metadata={})
+        file.write(noise((30, 20), "u2"), metadata={})
+    found = bigimg.convert_all([path], tmp_path / "out", report=tmp_path / "r.csv", **QUIET)
+    assert found.rows[0].message.startswith("the file has 2 series, and this is 0: ")
+    assert rows_of(tmp_path / "r.csv")[0]["message"] == found.rows[0].message
+    assert f"note: {path}: the file has 2 series" in str(found)
+
+
 def test_an_error_that_nobody_thought_of_is_passed_by_too(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

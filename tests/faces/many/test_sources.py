@@ -60,7 +60,7 @@ def test_of_names_the_last_part_is_kept_and_each_counts_once(tmp_path: Path) -> 
 
 def test_stores_that_an_earlier_run_left_beside_their_sources_are_left_out(tmp_path: Path) -> None:
     folder(tmp_path, "a/x.tif", "a/b/y.tif")
-    for name in ("a/x.ome.zarr", "a/b/y.ome.zarr", "a/z.ome.zarr"):
+    for name in ("a/x.ome.zarr", "a/b/y.ome.zarr", "a/z.ome.zarr", "a/x.levels.ome.zarr"):
         bigimg.write(np.zeros((9, 9), np.uint8), tmp_path / name, progress=False)
     of_pattern = {"x.tif", "z.ome.zarr"}
     for sources, wanted in ((tmp_path / "a", {*of_pattern, "y.tif"}), (f"{tmp_path}/a/*.*", of_pattern)):
