@@ -39,7 +39,7 @@ def test_real_file(data: Path) -> None:
     spec = open_file(path).spec
     assert spec.dims == ("c", "z", "y", "x")
     assert [channel.color for channel in spec.channels] == ["FF0000", "00FF00", "0000FF", "FFFFFF"]
-    assert spec.private["ChannelNames"] == ["Kinetochores", "Microtubules", "DNA", "Dynactin"]
+    assert [channel.name for channel in spec.channels] == ["Kinetochores", "Microtubules", "DNA", "Dynactin"]
     sizes = {axis.name: (axis.spacing, axis.unit, axis.origin) for axis in spec.axes}
     assert sizes["z"] == (pytest.approx(0.2), "micrometer", pytest.approx(0))
     assert sizes["x"] == (pytest.approx(17.151 / 256), "micrometer", pytest.approx(0, abs=1e-3))
