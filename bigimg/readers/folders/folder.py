@@ -20,7 +20,7 @@ from bigimg.readers.dicom.study import SYSTEM, Study, may_be_dicom, study_below
 from bigimg.readers.folders.grid import arranged, stacked
 from bigimg.readers.folders.members import How, lacking
 from bigimg.readers.folders.numbering import natural_key, numbering_notes, patterns_note
-from bigimg.readers.folders.pattern import is_pattern, parse
+from bigimg.readers.folders.pattern import files_that_follow, is_pattern
 from bigimg.readers.folders.proposal import names_below, proposed
 from bigimg.readers.folders.reader import GridReader
 from bigimg.readers.registry import find_format, no_options, only_image, open_file
@@ -113,18 +113,10 @@ def open_pattern(text: str, *, series: int | str | None = None, **asked: Any) ->
     InputError
         Planes have no file or several, or the files are not alike.
     """
-    pattern = parse(text)
     no_options(text, asked, but=OF_PATTERNS)
-    if asked.get("on_gap") == "split":
-        raise UsageError(f"{text}: on_gap='split' is for DICOM series; give on_gap='fill' or leave it out")
-    found = [path for path in glob.glob(pattern.glob) if os.path.isfile(path)]
-    table = pattern.match(found)
-    if not table.names:
-        near = f", and {counted(len(found), 'file')} nearly do ({min(found)})" if found else ""
-        what = f"no file follows this pattern{near}"
-        raise InputNotFoundError(f"{text}: {what}; check the folder, the fields and their widths")
+    table, more = files_that_follow(text, on_gap=asked.get("on_gap"))
     how = _how(asked)
-    if not pattern.fields:
+    if not table.fields:
         only_image(text, series)
         return GridReader(stacked(sorted(table.names, key=natural_key)), text, how, plain=True)
     every = [table.select(**which) for which in table.series()]
@@ -135,7 +127,7 @@ def open_pattern(text: str, *, series: int | str | None = None, **asked: Any) ->
     number, others = pick(text, named, series)
     grid = arranged(every[number], text, asked.get("on_gap"))
     told = [f"the names say {grid.told}"] if grid.axes else []
-    if more := len(found) - len(table.names):
+    if more:
         told.append(
             f"{counted(more, 'file')} beside them {'does' if more == 1 else 'do'} not follow the pattern"
         )

@@ -8,6 +8,7 @@ the same text in both places, as in ``{well}/{well}_z{z}.tif``.
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -15,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bigimg.errors import UsageError
+from bigimg.errors import InputNotFoundError, UsageError, counted
 from bigimg.readers.folders.numbering import natural_key
-from bigimg.types import Array
+from bigimg.types import Array, OnGap
 
 AXES = "tczyx"
 """Fields that are axes; ``y`` and ``x`` are rows and columns of tiles that lie side by side."""
@@ -178,3 +179,25 @@ def _group(text: str, field: str, width: str | None) -> str:
         what = f"{{{field}:{width}}} has a width that is no number"
         raise UsageError(f"pattern {text!r}: {what}; write {{{field}:03}} for three digits or more")
     return f"(?P<{field}>[0-9]{{{int(width.rstrip('d'))},}}?)"
+
+
+def files_that_follow(text: str, *, on_gap: OnGap | None = None) -> tuple[Table, int]:
+    """Return the files on the disk that follow the pattern ``text``, and how many nearly do.
+
+    Raises
+    ------
+    UsageError
+        The pattern makes no sense, or ``on_gap`` is for DICOM series.
+    InputNotFoundError
+        No file follows it.
+    """
+    pattern = parse(text)
+    if on_gap == "split":
+        raise UsageError(f"{text}: on_gap='split' is for DICOM series; give on_gap='fill' or leave it out")
+    found = [path for path in glob.glob(pattern.glob) if os.path.isfile(path)]
+    table = pattern.match(found)
+    if not table.names:
+        near = f", and {counted(len(found), 'file')} nearly do ({min(found)})" if found else ""
+        what = f"no file follows this pattern{near}"
+        raise InputNotFoundError(f"{text}: {what}; check the folder, the fields and their widths")
+    return table, len(found) - len(table.names)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import glob
-import os
-
-from bigimg.errors import InputNotFoundError, UsageError, counted
 from bigimg.readers.folders.members import How
-from bigimg.readers.folders.pattern import is_pattern, parse
+from bigimg.readers.folders.pattern import files_that_follow, is_pattern, parse
 from bigimg.readers.plates.grids import fields_of
 from bigimg.readers.plates.source import PlateSource
 from bigimg.types import OnGap
@@ -40,16 +36,11 @@ def plate_of_pattern(text: str, *, on_gap: OnGap | None = None, allow_partial: b
     InputNotFoundError
         No file follows it.
     """
-    pattern = parse(text)
-    if on_gap == "split":
-        raise UsageError(f"{text}: on_gap='split' is for DICOM series; give on_gap='fill' or leave it out")
-    found = [path for path in glob.glob(pattern.glob) if os.path.isfile(path)]
-    table = pattern.match(found)
-    if not table.names:
-        near = f", and {counted(len(found), 'file')} nearly do ({min(found)})" if found else ""
-        what = f"no file follows this pattern{near}"
-        raise InputNotFoundError(f"{text}: {what}; check the folder, the fields and their widths")
+    table, more = files_that_follow(text, on_gap=on_gap)
     fields = fields_of(table, text, on_gap=on_gap, how=How(partial=allow_partial))
-    more = len(found) - len(table.names)
-    notes = (f"{more} of {len(found)} files do not follow the pattern, and are left out",) if more else ()
+    notes = (
+        (f"{more} of {len(table.names) + more} files do not follow the pattern, and are left out",)
+        if more
+        else ()
+    )
     return PlateSource(text, "", fields, notes=notes)
