@@ -78,9 +78,11 @@ def checked_target(
     file = file or packed
     if ".." in Path(target).parts:  # the system follows a link before "..", and abspath does not
         path = Path(os.path.realpath(Path(target).parent), Path(target).name)
+    there = os.path.lexists(path)
     for source in paths_of(sources):
-        _check_apart(path, source, label=label)
-    if os.path.lexists(path):
+        if there or os.path.isdir(source):  # a file can neither hold nor be what is not there
+            _check_apart(path, source, label=label)
+    if there:
         if not overwrite:
             replaceable = _is_plain_file(path) if file and not packed else may_be_replaceable(path)
             ways = ["remove it", "choose another name"]

@@ -118,6 +118,40 @@ class RawFile(RawPixels):
         self._descriptor: _Descriptor | None = None
         self._open()
 
+    @classmethod
+    def bytes_of(cls, path: str | os.PathLike[str]) -> RawFile:
+        """Return all bytes of a file as one axis."""
+        file = cls(path, offset=0, shape=(0,), dtype=np.dtype(np.uint8))
+        assert file._descriptor is not None
+        file.end = os.fstat(file._descriptor.number).st_size
+        file.shape = (file.end,)
+        return file
+
+    def bytes_at(self, start: int, size: int) -> bytes:
+        """Return ``size`` bytes of the file from ``start`` on; InputError where it ends before."""
+        descriptor = self._descriptor or self._open()
+        with reading(self.path):
+            found = files.read_at(descriptor.number, size, start)
+        if len(found) == size:
+            return found
+        whole = self.part(
+            offset=start, shape=(size,), dtype=np.dtype(np.uint8)
+        )  # Linux gives at most 2 GiB a call
+        return whole.read((slice(0, size),)).tobytes()
+
+    def part(self, *, offset: int, shape: Shape, dtype: DType) -> RawFile:
+        """Return other pixels of the same file, which is opened again only if it was closed.
+
+        That they lie in the file is found when they are read.
+        """
+        descriptor = self._descriptor
+        if descriptor is None:
+            return RawFile(self.path, offset=offset, shape=shape, dtype=dtype)
+        other = object.__new__(RawFile)  # neither __init__ nor copy, which would open the file
+        RawPixels.__init__(other, self.path, offset=offset, shape=shape, dtype=dtype)
+        other._descriptor = descriptor
+        return other
+
     def read_into(self, result: Array, region: Region) -> None:
         """Fill ``result``, C-contiguous and of the dtype as stored, with the pixels of ``region``."""
         descriptor = self._descriptor or self._open()

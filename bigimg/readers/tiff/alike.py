@@ -6,13 +6,14 @@ header is compared byte by byte, so that nothing here knows what a tag means. Wh
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 from dataclasses import dataclass
 
 import numpy as np
 
+from bigimg.errors import InputError
+from bigimg.readers.raw.plain import RawFile
 from bigimg.types import Array
 
 HEAD_BYTES = 4096
@@ -41,32 +42,45 @@ class Header:
     offsets: Array
     counts: Array
     """Byte at which each segment begins, and its length."""
+    bytes: bytes
+    """All of it, where it lies before the pixels."""
+    end: int
+    """Bytes that the file has at least."""
 
 
-def read_header(path: str) -> Header | None:
-    """Return the header of the TIFF at ``path``; None if it has several pages or is cut, and wherever a doubt is."""
+def read_header(file: RawFile, other: Header | None = None) -> Header | None:
+    """Return the header of a TIFF, given by its bytes; None if it has several pages or is cut, and wherever a doubt is.
+
+    It is ``other`` itself where all bytes before the pixels are the same.
+    """
     try:
-        with open(path, "rb", buffering=0) as file:
-            return _parsed(_Bytes(file))
-    except (OSError, struct.error, ValueError, KeyError):
+        head = _Bytes(file)
+        if other is not None and other.bytes and head.at(0, len(other.bytes)) == other.bytes:
+            return other if other.end <= head.size else None
+        return _parsed(head)
+    except (InputError, struct.error, ValueError, KeyError):
         return None
 
 
 class _Bytes:
-    """The bytes of an open file, of which the first are at hand."""
+    """The bytes of a file, of which the first are at hand."""
 
-    def __init__(self, file: io.FileIO) -> None:
-        self._file, self._head = file, file.read(HEAD_BYTES)
-        self.size = file.seek(0, io.SEEK_END)
+    def __init__(self, file: RawFile) -> None:
+        self._file, self.size, self.read = file, file.end, 0
+        self._head = file.bytes_at(0, min(HEAD_BYTES, self.size))
 
     def at(self, start: int, size: int) -> bytes:
         """Return ``size`` bytes from ``start`` on."""
+        self.read = max(self.read, start + size)
         if start + size <= len(self._head):
             return self._head[start : start + size]
-        self._file.seek(start)
-        if len(found := self._file.read(size)) < size:
+        if start + size > self.size:
             raise ValueError("the file ends there")
-        return found
+        return self._file.bytes_at(start, size)
+
+    def before_pixels(self, first: int) -> bytes:
+        """Return all bytes that were read, if they lie at the start of the file and before ``first``; else nothing."""
+        return self._head[: self.read] if self.read <= min(first, len(self._head)) else b""
 
 
 def _parsed(file: _Bytes) -> Header | None:
@@ -117,6 +131,6 @@ def _parsed(file: _Bytes) -> Header | None:
         or not counts.all()
     ):
         return None
-    if int((offsets + counts).max()) > file.size:
+    if (end := int((offsets + counts).max())) > file.size:
         return None
-    return Header(tuple(same), offsets, counts)
+    return Header(tuple(same), offsets, counts, file.before_pixels(int(offsets.min())), end)

@@ -30,7 +30,7 @@ from bigimg.readers.asked_axes import Pages
 from bigimg.readers.complex_values import is_complex, of_one_part, real_of
 from bigimg.readers.logged import logged_warnings
 from bigimg.readers.orientation import orientation
-from bigimg.readers.raw.plain import CHUNK, READ_BYTES, is_wide
+from bigimg.readers.raw.plain import CHUNK, READ_BYTES, RawFile, is_wide
 from bigimg.readers.resolution import as_written
 from bigimg.readers.tiff.alike import Header, read_header
 from bigimg.readers.tiff.axes import Stack, lay_out
@@ -133,8 +133,12 @@ class TiffReader:
         """
         image = self._open()
         if self._header is None:
-            self._header = read_header(self.source)
-        found = read_header(path)
+            self._header = read_header(image.segments.files[0])
+        try:
+            file = RawFile.bytes_of(path)
+        except InputError:
+            return None
+        found = read_header(file, self._header)
         if self._header is None or found is None or found.same != self._header.same:
             return None
         if (places := image.segments.places(found.offsets, found.counts)) is None:
@@ -142,7 +146,9 @@ class TiffReader:
         reader = object.__new__(TiffReader)
         reader.__dict__.update(self.__dict__, source=path, paths=(path,), _lock=threading.Lock())
         reader.__dict__.update(
-            _image=None, _other=image, _header=replace(found, offsets=places[0], counts=places[1])
+            _image=image.of_file(file, *places),
+            _other=image,
+            _header=replace(found, offsets=places[0], counts=places[1]),
         )
         more = (
             0 if image.segments.scheme.raw else 2 * (int(places[1].max()) - int(image.segments.counts.max()))
@@ -169,9 +175,9 @@ class TiffReader:
 
     def _parsed(self) -> _Image:
         if self._other is not None and self._header is not None:
-            image = copy(self._other)
-            image.segments = image.segments.of_file(self.source, self._header.offsets, self._header.counts)
-            return image
+            return self._other.of_file(
+                RawFile.bytes_of(self.source), self._header.offsets, self._header.counts
+            )
         return _Image(self.source, self._how, indices=self._indices, part=self._part)
 
     def __getstate__(self) -> dict[str, object]:
@@ -257,6 +263,12 @@ class _Image:
             more = f" and {len(warnings) - 1} more" if len(warnings) > 1 else ""
             spec = replace(spec, of_source=(*spec.of_source, f"tifffile warns: {warnings[0]}{more}"))
         self.spec, self.access = spec if part is None else of_one_part(spec, part), self._access(spec)
+
+    def of_file(self, file: RawFile, offsets: Array, counts: Array) -> _Image:
+        """Return the same of another file, which has its segments elsewhere."""
+        other = copy(self)
+        other.segments = self.segments.of_file(file, offsets, counts)
+        return other
 
     def read(self, region: Region) -> Array:
         """Return the values of ``region``, turned as the orientation says."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -146,8 +145,7 @@ class Segments:
         tables: Sequence[bytes | None],
         lost: Array | None = None,
     ) -> None:
-        byte = np.dtype(np.uint8)
-        self.files = [RawFile(path, offset=0, shape=(os.path.getsize(path),), dtype=byte) for path in files]
+        self.files = [RawFile.bytes_of(path) for path in files]
         for file in self.files[1:]:  # a series may have thousands, so only the first stays open
             file.close()
         self.file_of = file_of
@@ -193,10 +191,10 @@ class Segments:
             offsets, counts = offsets[:1], counts.sum(keepdims=True)
         return None if (counts < self._fewest).any() else (offsets, counts)
 
-    def of_file(self, path: str, offsets: Array, counts: Array) -> Segments:
+    def of_file(self, file: RawFile, offsets: Array, counts: Array) -> Segments:
         """Return the segments of another file of one page, at the :meth:`places` of these."""
         other = copy(self)
-        other.files = [RawFile(path, offset=0, shape=(os.path.getsize(path),), dtype=np.dtype(np.uint8))]
+        other.files = [file]
         other.offsets, other.counts = offsets[None], counts[None]
         other._lock, other._decoded = threading.Lock(), None
         other.in_order = None if self.in_order is None else InOrder(other)
@@ -275,9 +273,7 @@ class Segments:
         most = 0
         for page, number in np.ndindex(*self.offsets.shape):
             file, start = self.files[self.file_of[page]], int(self.offsets[page, number])
-            head = file.read(
-                (slice(start, start + min(ZSTD_HEAD, int(self.counts[page, number]))),)
-            ).tobytes()
+            head = file.bytes_at(start, min(ZSTD_HEAD, int(self.counts[page, number])))
             most = max(most, zstd_window(head))
             if file is not self.files[0]:
                 file.close()
@@ -288,13 +284,13 @@ class Segments:
     ) -> None:
         """Copy ``samples`` of the pixels ``box`` of an uncompressed segment into ``out``."""
         scheme = self.scheme
-        name = self.files[self.file_of[page]].path
+        whole = self.files[self.file_of[page]]
         shape = (scheme.chunk[0], self._rows_at(corner), scheme.chunk[2], scheme.shape[4])
         stored, wanted = samples, slice(0, samples.stop - samples.start)
         if scheme.colors is not None:  # an index is read, and the samples are those of the colour map
             stored, wanted = slice(0, scheme.shape[4]), samples
         offset = int(self.offsets[page, number])
-        with closing(RawFile(name, offset=offset, shape=shape, dtype=scheme.dtype)) as file:
+        with closing(whole.part(offset=offset, shape=shape, dtype=scheme.dtype)) as file:
             direct = scheme.colors is None and len(out) == 1 and out.dtype == scheme.dtype
             if direct and out.flags.c_contiguous:
                 file.read_into(out[0, ..., None], (*box, samples))
@@ -319,7 +315,7 @@ class Segments:
         scheme = self.scheme
         file = self.files[self.file_of[page]]
         start = int(self.offsets[page, number])
-        data = file.read((slice(start, start + int(self.counts[page, number])),)).tobytes()
+        data = file.bytes_at(start, int(self.counts[page, number]))
         if file is not self.files[0]:
             file.close()
         extra: dict[str, bytes | None] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,9 @@ import tifffile
 
 from bigimg.errors import InputError
 from bigimg.geometry.region import full
+from bigimg.opening.open import open_source
 from bigimg.readers.registry import open_file
+from bigimg.system import files
 from bigimg.testing import check_reader
 from bigimg.types import Array
 
@@ -41,6 +44,21 @@ def test_pixels_of_a_file_like_another(name: str, tmp_path: Path) -> None:
     check_reader(lambda: first.like(str(paths[1])), expected=expected)
     again = pickle.loads(pickle.dumps(found))
     np.testing.assert_array_equal(again.read(full(second.spec.shape)), expected)
+
+
+def test_each_file_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(8):
+        tifffile.imwrite(tmp_path / f"{i}.tif", PIXELS[i % 2])
+    reader = open_source(tmp_path)
+    opened: list[str] = []
+
+    def open_to_read(path: str) -> int:
+        opened.append(path)
+        return os.open(path, os.O_RDONLY)
+
+    monkeypatch.setattr(files, "open_to_read", open_to_read)
+    np.testing.assert_array_equal(reader.read(full(reader.spec.shape)), PIXELS[[0, 1] * 4])
+    assert sorted(opened) == sorted(str(tmp_path / f"{i}.tif") for i in range(8))
 
 
 UNLIKE: dict[str, Callable[[Path], object]] = {
