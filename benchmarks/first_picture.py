@@ -40,6 +40,7 @@ def make(root: Path) -> None:
     )
     from bigimg.omezarr.metadata import array_documents, group_documents, image_attributes
     from bigimg.omezarr.shard import ShardLayout, write_shard
+    from bigimg.places.folder_target import FolderTarget
     from bigimg.readers.demo import SlideReader
 
     axes = (Axis("c", 3), Axis("y", SIDE, 0.25, "micrometer"), Axis("x", SIDE, 0.25, "micrometer"))
@@ -53,6 +54,7 @@ def make(root: Path) -> None:
         rows = np.zeros((*grid(level.shape, shard), 2), np.uint64)
         known: dict[tuple[int, ...], tuple[Path, Any]] = {}
         folder = root / str(level.index)
+        folder.mkdir(parents=True)
         for index in np.ndindex(*rows.shape[:-1]):
             shape = shape_of(piece(index, shard, level.shape))
             if shape in known:
@@ -60,7 +62,9 @@ def make(root: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 os.link(known[shape][0], path)
             else:
-                record = write_shard(folder, index, tile[tuple(map(slice, shape))], layout)
+                record = write_shard(
+                    FolderTarget(folder, folder), index, tile[tuple(map(slice, shape))], layout
+                )
                 known[shape] = folder / layout.key(index), record
             rows[index] = known[shape][1].length, known[shape][1].crc32c
         write_documents(folder, array_documents(layout, spec.dims))

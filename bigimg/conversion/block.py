@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from errno import ENOENT
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from bigimg.geometry.holes import holes_in
 from bigimg.geometry.region import count, pieces, scale_up, shape_of, shift
 from bigimg.omezarr.shard import ObjectRecord, ShardLayout, read_region, write_shard
+from bigimg.places.folder_target import FolderTarget
 from bigimg.planning.blocks import reduced_piece
 from bigimg.pyramid import kernels
 from bigimg.pyramid.partial import Partial, of_channel
@@ -26,7 +26,7 @@ from bigimg.types import Array, Method, Padding, Region, Shape
 class StoredArray:
     """One level on disk, to be written or read."""
 
-    folder: Path
+    target: FolderTarget
     layout: ShardLayout
     step: Shape
     """Pixels of the level below in a window of this level."""
@@ -34,6 +34,11 @@ class StoredArray:
     """Boxes of it that are no measurements."""
     kept: bool = True
     """Whether it is written; the next level is made of it in any case."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it is read."""
+        return self.target.folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +170,9 @@ def _write_levels(
             holes = holes_in(target.holes, region) if position < len(job.targets) else None
         if not target.kept:
             continue
-        if not target.folder.is_dir():  # the run was given up; write_shard would make the folder again
-            raise FileNotFoundError(ENOENT, "the staging folder is gone", str(target.folder))
         start = first_pixel(region)
         written[level] = [
-            write_shard(target.folder, index, data[shift(part, start)], target.layout)
+            write_shard(target.target, index, data[shift(part, start)], target.layout)
             for index, part in pieces(region, target.layout.shard)
         ]
     return written

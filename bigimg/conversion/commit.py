@@ -3,8 +3,9 @@
     mkdir  .NAME.bigimg            beside the target, on its volume
     lock   .NAME.bigimg            one that the death of the process frees
     write  owner                   who this is for: source, options, random id
-    write  store/… and journal     block after block, in any order
+    write  parts-…, then rename into store/…, and the journal: block after block, in any order
     write  metadata, root last
+    remove parts-…                 no worker of this run can put an object into place any more
     sync                           everything, at once where the system can
     rename store -> NAME           refuses to replace; with ``overwrite`` the two change places
     sync   the parent
@@ -25,7 +26,6 @@ import json
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +44,7 @@ from bigimg.errors import (
     UsageError,
 )
 from bigimg.omezarr.metadata import dumps
+from bigimg.places.folder_target import begin_parts, remove_folder, revoke
 from bigimg.places.staging import staging_folder
 from bigimg.planning.memory import human_bytes
 from bigimg.system import rename
@@ -76,6 +77,8 @@ class Staging:
 
     target: Path
     folder: Path
+    parts: Path
+    """Where objects are made before they get their names; to remove it is to end the run for all its workers."""
     resumed: bool
     """Whether an earlier run left a journal to continue from."""
     one_file: bool = False
@@ -143,7 +146,12 @@ def staged(
                         ways=["choose another name", "overwrite=True"],
                     )
                 staging = _entered(target, folder, identity, resume=resume, one_file=one_file)
-            yield staging
+            try:
+                yield staging
+            except BaseException:
+                with undisturbed():
+                    revoke(folder)
+                raise
             finished, made = True, os.stat(staging.made)
             _commit(staging, overwrite=overwrite, sync=sync, labels=labels)
             discard(folder)
@@ -222,7 +230,7 @@ def _entered(
             )
         if (folder / JOURNAL).exists() and (folder / STORE).is_dir():
             (folder / PACKED).unlink(missing_ok=True)
-            return Staging(target, folder, resumed=True, one_file=one_file)
+            return Staging(target, folder, begin_parts(folder), resumed=True, one_file=one_file)
     _clear(folder)
     values: dict[str, Json] = {
         "bigimg": FORMAT, "id": secrets.token_hex(8), "target": target.name,
@@ -234,9 +242,10 @@ def _entered(
     hook("owned")
     (folder / STORE).mkdir()
     (folder / JOURNAL).touch()
+    parts = begin_parts(folder)
     sync_folder(folder.parent)
     hook("begun")
-    return Staging(target, folder, resumed=False, one_file=one_file)
+    return Staging(target, folder, parts, resumed=False, one_file=one_file)
 
 
 def read_owner(folder: Path) -> dict[str, Json] | None:
@@ -264,6 +273,7 @@ def read_owner(folder: Path) -> dict[str, Json] | None:
 
 def _commit(staging: Staging, *, overwrite: bool, sync: bool, labels: Collection[str]) -> None:
     """Rename the finished store to its target."""
+    revoke(staging.folder)  # a worker that was taken for dead may still write
     hook("written")
     if sync:
         sync_volume(staging.folder)
@@ -294,31 +304,18 @@ def _commit(staging: Staging, *, overwrite: bool, sync: bool, labels: Collection
 
 
 def discard(folder: Path) -> None:
-    """Remove a staging folder of ours: its store first, the owner file last, so that after a kill it is still ours.
-
-    If a signal arrives while the thread of a worker is starting, nothing waits for that worker, and it may still
-    write a block. So removing is tried again for some seconds.
-    """
-    for patience in range(100, -1, -1):
-        try:
-            _clear(folder)
-            (folder / OWNER).unlink(missing_ok=True)
-            hook("cleared")
-            folder.rmdir()
-            return
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT) or not patience:
-                raise
-            if not folder.exists():
-                return
-            time.sleep(0.05)
+    """Remove a staging folder of ours: its store first, the owner file last, so that after a kill it is still ours."""
+    _clear(folder)
+    (folder / OWNER).unlink(missing_ok=True)
+    hook("cleared")
+    folder.rmdir()
 
 
 def _clear(folder: Path) -> None:
+    revoke(folder)
     for name in (JOURNAL, SCRATCH, PACKED, f"{OWNER}.new"):
         (folder / name).unlink(missing_ok=True)
-    if (folder / STORE).exists():
-        shutil.rmtree(folder / STORE)
+    remove_folder(folder / STORE)
 
 
 @contextmanager

@@ -48,6 +48,7 @@ from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.metadata import LABELS
 from bigimg.omezarr.packed import is_packed, write_packed
 from bigimg.omezarr.shard import ShardLayout
+from bigimg.places.folder_target import FolderTarget
 from bigimg.places.staging import staging_folder
 from bigimg.planning.blocks import Sweep, strip_step, walk
 from bigimg.planning.plan import ConversionPlan
@@ -205,7 +206,7 @@ class _Pass:
         holes = holes_of_levels(spec.missing, shapes, steps, plan.method)
         self.arrays = {
             p.level.index: StoredArray(
-                staging.store / str(max(0, p.level.index - plan.first)),
+                FolderTarget(staging.store / str(max(0, p.level.index - plan.first)), staging.parts),
                 ShardLayout(p.level.shape, spec.dtype, p.chunk, p.shard, CODECS[plan.codec], plan.zarr),
                 p.level.step,
                 lost,

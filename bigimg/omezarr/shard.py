@@ -19,7 +19,6 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import google_crc32c
@@ -28,8 +27,8 @@ import numpy as np
 from bigimg.errors import CorruptChunk, MissingChunk
 from bigimg.geometry.region import full, grid, pieces, shape_of, shift
 from bigimg.omezarr.codecs import Codec
-from bigimg.omezarr.new_file import NewFile
 from bigimg.omezarr.objects import Location, opened, readable
+from bigimg.places.target import Sink, Target
 from bigimg.types import Array, DType, Region, Shape, ZarrFormat
 
 ABSENT = 2**64 - 1
@@ -86,12 +85,12 @@ def object_key(index: Shape, zarr: ZarrFormat = 3) -> str:
     return "/".join(("c", *map(str, index)) if zarr == 3 else map(str, index))
 
 
-def write_shard(array: Path, index: Shape, data: Array, layout: ShardLayout) -> ObjectRecord:
-    """Write the shard ``index`` of the array folder ``array`` and return its length and checksum.
+def write_shard(array: Target, index: Shape, data: Array, layout: ShardLayout) -> ObjectRecord:
+    """Write the shard ``index`` of ``array`` and return its length and checksum.
 
     Parameters
     ----------
-    array : Path
+    array : Target
     index : tuple of int
         Position in the grid of shards.
     data : ndarray
@@ -100,16 +99,14 @@ def write_shard(array: Path, index: Shape, data: Array, layout: ShardLayout) -> 
     layout : ShardLayout
     """
     buffer = np.empty(layout.chunk, layout.dtype)
-    path = array / layout.key(index)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    most = layout.codec.most(buffer.nbytes)
+    key, most = layout.key(index), layout.codec.most(buffer.nbytes)
     if layout.zarr == 2:
-        with NewFile(path, most, most) as file:
+        with array.sink(key, most, most) as file:
             bare = _append_chunk(file, _whole_chunk(data, buffer), layout.codec)
             return ObjectRecord(index, file.length, google_crc32c.value(bare))
     offsets = np.full((*layout.chunks_per_shard, 2), ABSENT, dtype="<u8")
     checksum = 0
-    with NewFile(path, offsets[..., 0].size * most, most) as file:
+    with array.sink(key, offsets[..., 0].size * most, most) as file:
         for position, region in pieces(full(data.shape), layout.chunk):
             start = file.length
             encoded = _append_chunk(file, _whole_chunk(data[region], buffer), layout.codec)
@@ -122,7 +119,7 @@ def write_shard(array: Path, index: Shape, data: Array, layout: ShardLayout) -> 
         return ObjectRecord(index, file.length, google_crc32c.extend(checksum, table))
 
 
-def _append_chunk(file: NewFile, chunk: Array, codec: Codec) -> Array:
+def _append_chunk(file: Sink, chunk: Array, codec: Codec) -> Array:
     """Append the compressed ``chunk``, and return its bytes as a view of the buffer."""
     room = file.room(codec.most(chunk.nbytes))
     size = codec.encode(chunk, room)

@@ -16,9 +16,9 @@ from bigimg.geometry.lengths import NO_LENGTHS
 from bigimg.geometry.levels import depth_is_known, plan_levels
 from bigimg.geometry.spec import ImageSpec
 from bigimg.omezarr.finer import Finer
-from bigimg.omezarr.new_file import BUFFER_BYTES
 from bigimg.omezarr.packed import DIRECTORY_BYTES, PIECE_BYTES, is_packed
 from bigimg.omezarr.shown import Shown
+from bigimg.places.new_file import BUFFER_BYTES
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
 from bigimg.planning.estimate import Estimate
 from bigimg.planning.memory import human_bytes

@@ -187,7 +187,7 @@ def test_each_object_is_written_once_and_none_read_within_its_sweep(tmp_path, mo
     write_shard, read_region = shard_module.write_shard, shard_module.read_region
 
     def counting_write(array, index, data, layout):
-        written[array.name, index] += 1
+        written[array.folder.name, index] += 1
         return write_shard(array, index, data, layout)
 
     def counting_read(array, region, layout, records=None):

@@ -22,6 +22,7 @@ from bigimg.omezarr.manifest import (
 )
 from bigimg.omezarr.metadata import array_documents, group_documents, image_attributes
 from bigimg.omezarr.shard import ShardLayout, write_shard
+from bigimg.places.folder_target import FolderTarget
 from bigimg.types import Array, CodecName, Shape, Version, ZarrFormat
 
 type MakeStore = Callable[..., Array]
@@ -52,9 +53,13 @@ def make_store(
         pixels = image[tuple(slice(None, None, f) for f in level.factors)]
         layout = ShardLayout(level.shape, spec.dtype, chunk, shard, CODECS[codec], zarr)
         rows = np.zeros((*grid(level.shape, shard), 2), np.uint64)
+        (root / str(level.index)).mkdir(parents=True)
         for index in np.ndindex(*rows.shape[:-1]):
             record = write_shard(
-                root / str(level.index), index, pixels[piece(index, shard, level.shape)], layout
+                FolderTarget(root / str(level.index), root),
+                index,
+                pixels[piece(index, shard, level.shape)],
+                layout,
             )
             rows[index] = record.length, record.crc32c
         write_documents(root / str(level.index), array_documents(layout, spec.dims))

@@ -21,6 +21,7 @@ from bigimg.omezarr.manifest import write_documents
 from bigimg.omezarr.metadata import array_documents, array_metadata_v2, dumps
 from bigimg.omezarr.parse import parse_array
 from bigimg.omezarr.shard import ShardLayout, read_record, read_region, write_shard
+from bigimg.places.folder_target import FolderTarget
 from bigimg.types import Array, CodecName
 from tests.conversion.sources import noise
 
@@ -28,9 +29,12 @@ DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int64", "float1
 
 
 def write(folder: Path, image: Array, layout: ShardLayout) -> Array:
+    folder.mkdir(parents=True, exist_ok=True)
     records = np.zeros((*grid(layout.shape, layout.chunk), 2), np.uint64)
     for index in np.ndindex(*records.shape[:-1]):
-        record = write_shard(folder, index, image[piece(index, layout.chunk, layout.shape)], layout)
+        record = write_shard(
+            FolderTarget(folder, folder), index, image[piece(index, layout.chunk, layout.shape)], layout
+        )
         assert read_record(folder, index, layout) == record
         records[index] = record.length, record.crc32c
     write_documents(folder, array_documents(layout, [f"d{i}" for i in range(image.ndim)]))

@@ -28,6 +28,7 @@ from bigimg.omezarr.shard import (
     read_region,
     write_shard,
 )
+from bigimg.places.folder_target import FolderTarget
 from bigimg.types import Array, CodecName, Region, Shape
 
 DTYPES = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int64", "float16", "float32", "float64"]
@@ -45,12 +46,19 @@ def layout_of(
     return ShardLayout(shape, np.dtype(dtype), chunk, shard, CODECS[codec])
 
 
+def new_target(folder: Path) -> FolderTarget:
+    folder.mkdir(parents=True, exist_ok=True)
+    return FolderTarget(folder, folder)
+
+
 def write(folder: Path, image: Array, layout: ShardLayout) -> Array:
     """Write every shard of ``image`` with its metadata; return the records as the manifest keeps them."""
     objects = grid(layout.shape, layout.shard)
     records = np.zeros((*objects, 2), np.uint64)
     for index in np.ndindex(*objects):
-        record = write_shard(folder, index, image[piece(index, layout.shard, layout.shape)], layout)
+        record = write_shard(
+            new_target(folder), index, image[piece(index, layout.shard, layout.shape)], layout
+        )
         assert record.index == index
         records[index] = record.length, record.crc32c
     (folder / "zarr.json").write_bytes(dumps(array_metadata(layout, [f"d{i}" for i in range(image.ndim)])))
@@ -102,19 +110,26 @@ def test_noncontiguous_and_foreign_byte_order_are_written_right(tmp_path: Path) 
     for i, given_data in enumerate(
         [image.T.copy().T, image.astype(image.dtype.newbyteorder()), image[::-1][::-1]]
     ):
-        write_shard(tmp_path / str(i), (0, 0), given_data, layout)
+        write_shard(new_target(tmp_path / str(i)), (0, 0), given_data, layout)
         np.testing.assert_array_equal(read_region(tmp_path / str(i), full((8, 8)), layout), image)
 
 
 def test_another_type_is_refused_rather_than_reinterpreted(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="Cannot cast"):
-        write_shard(tmp_path, (0, 0), np.zeros((4, 4), np.int64), layout_of((4, 4), (4, 4), (4, 4), "uint16"))
+        write_shard(
+            new_target(tmp_path),
+            (0, 0),
+            np.zeros((4, 4), np.int64),
+            layout_of((4, 4), (4, 4), (4, 4), "uint16"),
+        )
 
 
 def test_checksum_tells_shards_of_equal_length_apart(tmp_path: Path) -> None:
     """A crc32c over all bytes would not: each chunk ends in its own, which resets it to a constant."""
     layout = layout_of((32, 32), (16, 16), (32, 32), codec="none")
-    first, second = (write_shard(tmp_path / name, (0, 0), noise((32, 32)), layout) for name in "ab")
+    first, second = (
+        write_shard(new_target(tmp_path / name), (0, 0), noise((32, 32)), layout) for name in "ab"
+    )
     assert first.length == second.length
     plain = [google_crc32c.value((tmp_path / name / "c/0/0").read_bytes()) for name in "ab"]
     assert plain[0] == plain[1]

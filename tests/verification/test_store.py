@@ -24,6 +24,7 @@ from bigimg.omezarr import shard as shard_module
 from bigimg.omezarr.manifest import write_array, write_manifest, write_statistics
 from bigimg.omezarr.metadata import dumps
 from bigimg.omezarr.shard import ShardLayout, write_shard
+from bigimg.places.folder_target import FolderTarget
 from bigimg.reader import Access
 from bigimg.verification import store as verify_module
 from bigimg.verification.report import Finding, Report
@@ -319,7 +320,7 @@ def rewrite(root: Path, level: int, change: Callable[[np.ndarray], np.ndarray]) 
             shutil.rmtree(root / str(level) / "c")
             for index in np.ndindex(*records[i].shape[:-1]):
                 part = tuple(slice(p * s, (p + 1) * s) for p, s in zip(index, known.shard, strict=True))
-                record = write_shard(root / str(level), index, pixels[part], layout)
+                record = write_shard(FolderTarget(root / str(level), root), index, pixels[part], layout)
                 records[i][index] = record.length, record.crc32c
     list_again(root, records)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import threading
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -38,28 +37,26 @@ class NewFile:
     Parameters
     ----------
     path : Path
+        Nothing has this name yet.
     most : int
         About the largest length that the file can have, in bytes.
     room : int
         The largest size that :meth:`room` is called with.
+    durable : bool
+        Sync it to the disk before the block ends.
 
-    If there is a file already, a worker of a cluster died while it wrote it, or is taken for dead and still writes, and
-    its task is repeated. So the new file replaces it in one step once it is whole.
+    If the block fails, the file is removed.
     """
 
-    def __init__(self, path: Path, most: int, room: int) -> None:
+    def __init__(self, path: Path, most: int, room: int, *, durable: bool = False) -> None:
         self.length = 0
         """Bytes appended so far."""
         self._filled = 0
         """Bytes of the buffer that wait to be written."""
         self._buffer, self._other = _buffers(room + PAGE)
         self._under_way: Future[None] | None = None
-        self._path = self._written = path
-        try:
-            self._file = files.create(path)
-        except FileExistsError:
-            self._written = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-            self._file = files.create(self._written)
+        self._path, self._durable = path, durable
+        self._file = files.create(path)
         self._direct = most >= LEAST_DIRECT and files.pass_cache(self._file, True)
 
     def __enter__(self) -> Self:
@@ -74,15 +71,12 @@ class NewFile:
             if error is None:
                 self._direct = files.pass_cache(self._file, False)
                 self._write(self._buffer[: self._filled])
-                sync.start_writing_back(self._file)
+                (sync.sync_data if self._durable else sync.start_writing_back)(self._file)
                 whole = True
         finally:
             os.close(self._file)
-            if self._written != self._path:
-                if whole:
-                    os.replace(self._written, self._path)
-                else:
-                    self._written.unlink()
+            if not whole:
+                self._path.unlink(missing_ok=True)
 
     def room(self, size: int) -> Array:
         """Return the next ``size`` bytes to be filled, uint8; :meth:`fill` says how many were."""
