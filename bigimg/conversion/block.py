@@ -72,17 +72,21 @@ class BlockResult:
     """Decoded bytes of what was read."""
 
 
-def convert_band(
-    job: SweepJob, reader: Reader, band: Region, done: frozenset[Shape] = frozenset()
-) -> list[BlockResult]:
-    """Read ``band`` of the source at once and convert the blocks in it, except those in ``done``."""
-    data = reader.read(band)
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A sweep and what it reads: what each worker needs once."""
+
+    job: SweepJob
+    reader: Reader | None = None
+    """Of the source; None where a level of the store is read."""
+
+
+def convert_band(work: Work, band: Region, blocks: Sequence[Region]) -> list[BlockResult]:
+    """Read ``band`` of the source at once and convert ``blocks`` of it."""
+    assert work.reader is not None
+    data = work.reader.read(band)
     start = first_pixel(band)
-    return [
-        convert_block(job, data[shift(block, start)], block)
-        for _, block in pieces(band, job.block)
-        if first_pixel(block) not in done
-    ]
+    return [convert_block(work.job, data[shift(block, start)], block) for block in blocks]
 
 
 def first_pixel(region: Region) -> Shape:
@@ -90,7 +94,7 @@ def first_pixel(region: Region) -> Shape:
     return tuple(s.start for s in region)
 
 
-def convert_strips(job: SweepJob, parts: Sequence[tuple[Region, Array]], block: Region) -> list[BlockResult]:
+def convert_strips(work: Work, block: Region, parts: Sequence[tuple[Region, Array]]) -> list[BlockResult]:
     """Put ``block`` together from its parts in the strips of an ordered source, and convert it.
 
     Interleaved colours become planar here, in the worker. This is the only copy of the pixels.
@@ -98,7 +102,7 @@ def convert_strips(job: SweepJob, parts: Sequence[tuple[Region, Array]], block: 
     data = np.empty(shape_of(block), parts[0][1].dtype)
     for region, part in parts:
         data[shift(region, first_pixel(block))] = part
-    return [convert_block(job, data, block)]
+    return [convert_block(work.job, data, block)]
 
 
 def convert_block(job: SweepJob, data: Array, block: Region) -> BlockResult:
@@ -110,11 +114,12 @@ def convert_block(job: SweepJob, data: Array, block: Region) -> BlockResult:
     return BlockResult(first_pixel(block), _write_levels(job, data, block, holes), partials, data.nbytes)
 
 
-def reduce_block(job: SweepJob, block: Region) -> list[BlockResult]:
+def reduce_block(work: Work, block: Region) -> list[BlockResult]:
     """Make ``block`` of the first level of a later sweep from the level below as stored, and the levels after it.
 
     The level below is read a few chunks at a time, so that later sweeps need no more memory than the first.
     """
+    job = work.job
     assert job.source is not None
     target = next(iter(job.targets.values()))
     data = np.empty(shape_of(block), target.layout.dtype)

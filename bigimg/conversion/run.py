@@ -11,12 +11,12 @@ Every finished block is recorded in the journal of the staging folder. A run tha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,22 +25,24 @@ from bigimg.conversion.block import (
     BlockResult,
     StoredArray,
     SweepJob,
+    Work,
     convert_band,
     convert_strips,
     first_pixel,
     reduce_block,
 )
 from bigimg.conversion.carrying import Carried
+from bigimg.conversion.cluster import DaskPool, chosen_pool
 from bigimg.conversion.commit import Staging
 from bigimg.conversion.estimate import check_room
 from bigimg.conversion.identity import identity
 from bigimg.conversion.journal import Journal, finished_blocks
 from bigimg.conversion.labels import adding_label
+from bigimg.conversion.pool import Pool, Task, in_portions, in_window
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.scratch import copy_to_scratch
 from bigimg.conversion.store_metadata import write_metadata
 from bigimg.conversion.target import checked_target
-from bigimg.conversion.workers import at_once, chosen_executor, in_portions, in_window
 from bigimg.errors import WorkerError
 from bigimg.geometry.holes import holes_of_levels
 from bigimg.geometry.region import grid, overlap, pieces, shift
@@ -58,11 +60,11 @@ from bigimg.readers.digest import source_digest
 from bigimg.system.signals import undisturbed
 from bigimg.types import Array, Json, Region, Shape
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 STRIP_BYTES = 16_000_000
 """Size of the strips in which an ordered source is read; Ctrl-C takes effect between two strips."""
-
-type Task = tuple[Any, ...]
-"""A function and its arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def run(
     plan: ConversionPlan,
     reader: Reader,
     *,
-    executor: Executor | None = None,
+    executor: Executor | Client | DaskPool | None = None,
     progress: bool | Report | None = None,
     resume: bool = True,
     overwrite: bool = False,
@@ -113,8 +115,9 @@ def run(
     plan : ConversionPlan
     reader : Reader
         Of the source that the plan was made for.
-    executor : concurrent.futures.Executor, optional
-        Anything with ``submit``. The default is an active dask client, else threads.
+    executor : Executor, distributed.Client or DaskPool, optional
+        Who runs the blocks; the default is an active client, else threads. A source that is decoded in order is
+        converted by threads.
     progress : bool or callable, optional
         See :func:`~bigimg.conversion.progress.reporting`.
     resume : bool
@@ -155,8 +158,9 @@ def run(
     ):
         for label in labels:
             _write_label(label, staging.store, executor=executor, progress=report or False, sync=sync)
-        with chosen_executor(plan.workers, executor, yielding=plan.access.kind == "sequential") as pool:
-            done = _Pass(plan, reader, staging, pool, report)
+        with chosen_pool(executor, plan.workers, in_order=plan.access.kind == "sequential") as pool:
+            away = pool.check(plan, reader, staging.folder)
+            done = _Pass(plan, reader, staging, pool, report, durable=away and sync)
             try:
                 done.sweep_all()
             except BrokenExecutor as error:
@@ -193,7 +197,14 @@ class _Pass:
     """The state of one run: what was counted and recorded so far."""
 
     def __init__(
-        self, plan: ConversionPlan, reader: Reader, staging: Staging, pool: Executor, report: Report | None
+        self,
+        plan: ConversionPlan,
+        reader: Reader,
+        staging: Staging,
+        pool: Pool,
+        report: Report | None,
+        *,
+        durable: bool,
     ) -> None:
         self.plan, self.reader, self.staging, self.pool = plan, reader, staging, pool
         spec = plan.spec
@@ -206,7 +217,7 @@ class _Pass:
         holes = holes_of_levels(spec.missing, shapes, steps, plan.method)
         self.arrays = {
             p.level.index: StoredArray(
-                FolderTarget(staging.store / str(max(0, p.level.index - plan.first)), staging.parts),
+                FolderTarget(staging.store / str(max(0, p.level.index - plan.first)), staging.parts, durable),
                 ShardLayout(p.level.shape, spec.dtype, p.chunk, p.shard, CODECS[plan.codec], plan.zarr),
                 p.level.step,
                 lost,
@@ -260,37 +271,30 @@ class _Pass:
         plan, targets = self.plan, {level: self.arrays[level] for level in sweep.writes}
         source = None if sweep.reads is None else self.arrays[sweep.reads]
         job = SweepJob(source, targets, sweep.block, plan.method, self.channel_axis, plan.spec.padding)
-        for results in self._results(sweep, job, reader, frozenset(self.done[number])):
+        for results in self._results(sweep, Work(job, reader if source is None else None), self.done[number]):
             for result in results:
                 self.journal.append((number, result))
                 self._count(number, result)
                 commit.hook("block")
 
-    def _results(
-        self, sweep: Sweep, job: SweepJob, reader: Reader, done: frozenset[Shape]
-    ) -> Iterator[list[BlockResult]]:
-        submit: Callable[..., Future[list[BlockResult]]] = self.pool.submit
-        spec, band = self.plan.spec, self.plan.traversal.band
-        # For each worker one block that runs, and one that waits and holds no pixels.
-        window = 2 * at_once(self.plan.workers, self.pool)
-        if sweep.reads is not None:
+    def _results(self, sweep: Sweep, work: Work, done: set[Shape]) -> Iterator[list[BlockResult]]:
+        spec, shared = self.plan.spec, self.pool.share(work)
+        if work.reader is None:
             shape = self.plan.levels[sweep.writes[0]].level.shape
-            blocks: Iterator[Task] = (
-                (reduce_block, job, block)
-                for block in walk(shape, sweep.block, spec.dims)
-                if first_pixel(block) not in done
-            )
-            return in_window(submit, blocks, window)
+            blocks = walk(shape, sweep.block, spec.dims)
+            tasks = ((reduce_block, shared, block) for block in blocks if first_pixel(block) not in done)
+            return in_window(self.pool, tasks)
+        order, sequential = work.reader.access.order, work.reader.access.kind == "sequential"
         bands = (
-            band
-            for band in walk(spec.shape, band, spec.dims, reader.access.order)
-            if not {first_pixel(block) for _, block in pieces(band, job.block)} <= done
+            (band, left)
+            for band in walk(spec.shape, self.plan.traversal.band, spec.dims, order)
+            if (left := [block for _, block in pieces(band, sweep.block) if first_pixel(block) not in done])
         )
-        if reader.access.kind == "sequential":
-            step = strip_step(spec, reader.access.order, STRIP_BYTES)
-            portions = (partial(_read, job, reader, b, step, done) for b in bands)
-            return in_portions(submit, portions, self.plan.bands)
-        return in_window(submit, ((convert_band, job, reader, b, done) for b in bands), window)
+        if sequential:
+            step = strip_step(spec, order, STRIP_BYTES)
+            portions = (partial(_read, work, *each, step) for each in bands)
+            return in_portions(self.pool, portions, self.plan.bands)
+        return in_window(self.pool, ((convert_band, shared, *each) for each in bands))
 
     def _count(self, sweep: int, result: BlockResult) -> None:
         self.done[sweep].add(result.start)
@@ -303,14 +307,11 @@ class _Pass:
         self.meter.advance(result.read_bytes)
 
 
-def _read(job: SweepJob, reader: Reader, band: Region, step: Shape, done: frozenset[Shape]) -> list[Task]:
-    """Read one band in this thread, strip by strip, and return a task for each block in it."""
-    strips = [(strip, reader.read(strip)) for _, strip in pieces(band, step)]
-    return [
-        (convert_strips, job, _parts(strips, block), block)
-        for _, block in pieces(band, job.block)
-        if first_pixel(block) not in done
-    ]
+def _read(work: Work, band: Region, blocks: Sequence[Region], step: Shape) -> list[Task]:
+    """Read one band in this thread, strip by strip, and return a task for each of its ``blocks``."""
+    assert work.reader is not None
+    strips = [(strip, work.reader.read(strip)) for _, strip in pieces(band, step)]
+    return [(convert_strips, work, block, _parts(strips, block)) for block in blocks]
 
 
 def _parts(strips: list[tuple[Region, Array]], block: Region) -> list[tuple[Region, Array]]:

@@ -7,7 +7,6 @@ A block is read at once. Only if that fails, it is read piece by piece, to name 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bigimg.conversion.block import channel_statistics, with_neighbours
-from bigimg.conversion.workers import in_portions, in_window
+from bigimg.conversion.pool import Pool, in_portions, in_window
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.holes import holes_in
 from bigimg.geometry.region import count, pieces, shape_of, shift
@@ -164,7 +163,7 @@ def compare_geometry(spec: ImageSpec, axes: tuple[Axis, ...], found: Findings) -
 
 
 def compare_source(
-    reader: Reader, band: Shape, level: Level, pool: Executor, workers: int
+    reader: Reader, band: Shape, level: Level, pool: Pool
 ) -> Iterator[tuple[list[Finding], int]]:
     """Yield findings and decoded bytes of each portion that was compared.
 
@@ -178,10 +177,11 @@ def compare_source(
     spec = reader.spec
     bands = walk(spec.shape, band, spec.dims, reader.access.order)
     if reader.access.kind != "sequential":
-        yield from in_window(pool.submit, ((_read_and_compare, level, reader, b) for b in bands), 2 * workers)
+        of_level, of_source = pool.share(level), pool.share(reader)
+        yield from in_window(pool, ((_read_and_compare, of_level, of_source, b) for b in bands))
         return
     step = strip_step(spec, reader.access.order, SCRATCH_STRIP_BYTES)
-    yield from in_portions(pool.submit, (partial(_read, level, reader, b, step) for b in bands), 1)
+    yield from in_portions(pool, (partial(_read, level, reader, b, step) for b in bands), 1)
 
 
 def _read(level: Level, reader: Reader, band: Region, step: Shape) -> list[tuple[Any, ...]]:

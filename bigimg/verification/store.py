@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from bigimg.conversion.cluster import chosen_pool
 from bigimg.conversion.edit import accept_edits
+from bigimg.conversion.pool import in_window
 from bigimg.conversion.progress import Meter, reporting
 from bigimg.conversion.progress import Report as OnProgress
-from bigimg.conversion.workers import chosen_executor, in_window
 from bigimg.errors import BigimgError, InputError, InputNotFoundError, IntegrityError, UsageError
 from bigimg.geometry.holes import holes_of_levels
 from bigimg.geometry.levels import step_between
@@ -295,13 +296,14 @@ class _Check:
         self, plan: CheckPlan, job_of: Callable[[Sequence[int]], pixels.ChainJob]
     ) -> Iterator[tuple[pixels.ChainJob, pixels.Checked]]:
         """Yield job and result of each block, chain by chain, after its findings were added."""
-        with chosen_executor(plan.workers, None) as pool:
+        with chosen_pool(None, plan.workers) as pool:
             for chain in plan.chains:
                 self.meter.stage = f"level {chain.levels[0]}"
                 job = job_of(chain.levels)
                 first = job.levels[0]
-                tasks = ((pixels.check_block, job, b) for b in walk(first.shape, chain.block, first.dims))
-                for result in in_window(pool.submit, tasks, 2 * plan.workers):
+                shared = pool.share(job)
+                tasks = ((pixels.check_block, shared, b) for b in walk(first.shape, chain.block, first.dims))
+                for result in in_window(pool, tasks):
                     self.found.add(*result.findings)
                     self.meter.advance(result.decoded_bytes)
                     yield job, result
@@ -311,8 +313,11 @@ class _Check:
         if plan.band is None or self.source is None:
             return
         self.meter.stage = "source"
-        with chosen_executor(plan.workers, None) as pool:  # new threads: the old ones hold blocks
-            for findings, count in pixels.compare_source(self.source, plan.band, level, pool, plan.workers):
+        in_order = self.source.access.kind == "sequential"
+        with chosen_pool(
+            None, plan.workers, in_order=in_order
+        ) as pool:  # new threads: the old ones hold blocks
+            for findings, count in pixels.compare_source(self.source, plan.band, level, pool):
                 self.found.add(*findings)
                 self.meter.advance(count)
 

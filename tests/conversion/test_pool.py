@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import bigimg
-from bigimg.conversion.workers import at_once, chosen_executor, in_portions
+from bigimg.conversion.cluster import chosen_pool
+from bigimg.conversion.pool import ExecutorPool, in_portions
 from bigimg.types import Array
 
 
@@ -33,7 +34,7 @@ def test_no_more_portions_than_planned_are_in_memory(limit: int) -> None:
             yield read
 
     with ThreadPoolExecutor(2) as pool:
-        assert list(in_portions(pool.submit, portions(), limit)) == [0.0] * 24
+        assert list(in_portions(ExecutorPool(pool, 2), portions(), limit)) == [0.0] * 24
     assert max(alive) <= limit
 
 
@@ -54,8 +55,9 @@ def test_on_a_cluster(tmp_path: Path) -> None:
     ):
         futures = client.map(_converted, [str(tmp_path / f"{number}.npy") for number in range(3)])
         assert client.gather(futures) == [(60, 70), (60, 71), (60, 72)]
-        with chosen_executor(2, None) as executor:
-            assert at_once(2, executor) == 3
-            assert at_once(8, executor) == 8
-    with chosen_executor(2, None) as executor:
-        assert at_once(2, executor) == 2
+        with chosen_pool(None, 2) as pool:
+            assert pool.slots() == 3
+        with chosen_pool(None, 2, in_order=True) as pool:
+            assert pool.slots() == 2
+    with chosen_pool(None, 2) as pool:
+        assert pool.slots() == 2
