@@ -24,7 +24,8 @@ from bigimg.places.address import MEMBER
 from bigimg.readers.allowed import known_unit
 from bigimg.readers.arrays.array import colors, guess_dims, guessed
 from bigimg.readers.complex_values import is_complex, real_of
-from bigimg.readers.hdf5.inside import find_inside, import_h5py, reading_hdf5
+from bigimg.readers.extras import imported
+from bigimg.readers.hdf5.inside import find_inside, reading_hdf5
 from bigimg.readers.hdf5.pixels import Hdf5Pixels
 from bigimg.readers.hdf5.reader import hdf5_reader, text_of
 from bigimg.readers.raw.plain import RawReader
@@ -59,7 +60,7 @@ def open_dataset(source: str, *, series: int | str | None, allow_partial: bool) 
     UsageError
         There is no such series.
     """
-    h5py = import_h5py(source)
+    h5py = imported("h5py", source)
     with reading_hdf5(source), h5py.File(source, "r") as file:
         name = _chosen(source, file, series)
         dataset = find_inside(source, file, name)

@@ -17,8 +17,9 @@ import numpy as np
 from bigimg.errors import InputError, damage, one_line, reading
 from bigimg.geometry.holes import hole_value
 from bigimg.geometry.region import grid, pieces, shape_of, shift
+from bigimg.readers.extras import imported
 from bigimg.readers.hdf5.filters import BY_LIBRARY, Filter, check_filters, most_packed, unpack
-from bigimg.readers.hdf5.inside import ERRORS, find_inside, import_h5py
+from bigimg.readers.hdf5.inside import ERRORS, find_inside
 from bigimg.readers.never_written import CHUNK_BYTES, unwritten
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, as_native
 from bigimg.types import Array, DType, Region, Shape
@@ -237,7 +238,7 @@ class Hdf5Pixels:
     def _dataset(self, name: str) -> Any:
         """Return an open dataset; the caller holds the lock."""
         if self._file is None:
-            self._file = import_h5py(self.path).File(self.path, "r")
+            self._file = imported("h5py", self.path).File(self.path, "r")
         if name not in self._datasets:
             if len(self._datasets) >= MOST_OPEN:
                 self._datasets.clear()

@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError, MissingExtraError, damage, reading
+from bigimg.errors import InputError, damage, reading
 from bigimg.geometry.holes import hole_value
 from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
+from bigimg.readers.extras import imported
 from bigimg.readers.never_written import CHUNK_BYTES, checked_written
 from bigimg.readers.raw.plain import READ_BYTES, ChosenReader, RawReader
 from bigimg.types import Array, DType, Region, Shape
-from bigimg.version import install_line
 
 TENSORSTORE_BYTES = 64 << 20
 """Memory of tensorstore: 32 MB of library, threads and their arenas."""
@@ -97,11 +97,7 @@ class TensorPixels:
         InputError
             It cannot be opened, or is not as the metadata said.
         """
-        try:
-            import tensorstore
-        except ImportError:
-            what = "is a folder of chunks that tensorstore reads, and that is not installed"
-            raise MissingExtraError(f"{self.path}: {what}: {install_line('n5')}") from None
+        tensorstore = imported("tensorstore", self.path)
         context = tensorstore.Context({"cache_pool": {"total_bytes_limit": 0}})
         whole = self.spec | {"fill_missing_data_reads": False}
         with reading(self.path, ERRORS, AGAIN, what="cannot be opened"):

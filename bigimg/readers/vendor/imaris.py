@@ -19,8 +19,9 @@ from bigimg.geometry.axes import Axis, long_unit
 from bigimg.geometry.even import even_step
 from bigimg.geometry.spec import Channel, ImageSpec, SpacingNote
 from bigimg.readers.allowed import known_channels, known_unit, public_and_private
+from bigimg.readers.extras import imported
 from bigimg.readers.hdf5.datasets import open_dataset
-from bigimg.readers.hdf5.inside import find_inside, import_h5py, reading_hdf5
+from bigimg.readers.hdf5.inside import find_inside, reading_hdf5
 from bigimg.readers.hdf5.pixels import Hdf5Pixels
 from bigimg.readers.hdf5.reader import attributes, hdf5_reader, text_of
 from bigimg.readers.raw.plain import RawReader
@@ -54,7 +55,7 @@ def open_imaris(source: str, *, series: int | str | None = None, allow_partial: 
     """
     if series not in (None, 0):
         return open_dataset(source, series=series, allow_partial=allow_partial)
-    h5py = import_h5py(source)
+    h5py = imported("h5py", source)
     with reading_hdf5(source), h5py.File(source, "r") as file:
         names = _names(source, file)
         about = _about(source, file, names.shape[1])

@@ -17,10 +17,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from bigimg.errors import AGAIN, PARTIAL, InputError, InputNotFoundError, MissingExtraError, damage, reading
+from bigimg.errors import AGAIN, PARTIAL, InputError, InputNotFoundError, damage, reading
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
+from bigimg.readers.extras import imported
 from bigimg.readers.folders.grid import stacked
 from bigimg.readers.folders.reader import GridReader
 from bigimg.readers.never_written import checked_written
@@ -29,7 +30,6 @@ from bigimg.readers.several import Named, pick
 from bigimg.readers.vendor.lif_header import Header
 from bigimg.readers.vendor.planes import NEVER, PlanesReader, read_plane
 from bigimg.types import Array, DType, Shape
-from bigimg.version import install_line
 
 LIBRARY_BYTES = 12 << 20
 """Of liffile and what it imports, measured and rounded up."""
@@ -68,7 +68,7 @@ def open_lif(
     UsageError
         There is no such series, or no such index.
     """
-    liffile = import_liffile(path)
+    liffile = imported("liffile", path)
     with reading(path, ERRORS, AGAIN), liffile.LifFile(path) as file:
         xml_bytes = _check_references(path, file, set())
         images = list(file.images)
@@ -288,19 +288,3 @@ class _TiffPlanes:
     def close(self) -> None:
         """Let go of the TIFFs."""
         self.folder.close()
-
-
-def import_liffile(path: str) -> Any:
-    """Return liffile.
-
-    Raises
-    ------
-    MissingExtraError
-        It is not installed; the message has the line that installs it.
-    """
-    try:
-        import liffile
-    except ImportError:
-        what = "is a file of Leica, whose header liffile reads, and that is not installed"
-        raise MissingExtraError(f"{path}: {what}: {install_line('bio')}") from None
-    return liffile

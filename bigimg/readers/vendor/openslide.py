@@ -14,17 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import AGAIN, InputError, MissingExtraError, damage, one_line, reading
+from bigimg.errors import AGAIN, InputError, damage, one_line, reading
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import RGB, ImageSpec, SpacingNote
 from bigimg.reader import Access, Reader
 from bigimg.readers.allowed import public_and_private
+from bigimg.readers.extras import imported
 from bigimg.readers.several import Named, pick
 from bigimg.readers.tiff.choice import tiles_overlap
 from bigimg.readers.tiff.reader import PARSE_ERRORS, TiffReader
 from bigimg.types import Array, Json, Region
-from bigimg.version import install_line
 
 BIF = ".bif"
 SIDE = 1024
@@ -140,7 +140,7 @@ class OpenSlideReader:
             self._slide = None  # OpenSlide closes it when the last reader of it has let go
 
     def _open(self) -> Any:
-        openslide = import_openslide(self.source)
+        openslide = imported("openslide", self.source)
         with self._lock:
             if self._slide is None:
                 self._slide = self._opened(openslide)
@@ -162,7 +162,7 @@ class OpenSlideReader:
 
     def _piece(self, box: Region) -> Array:
         """Return part of the level, of shape (y, x, 3); what was not scanned has the colour of the background."""
-        openslide = import_openslide(self.source)
+        openslide = imported("openslide", self.source)
         y, x = ((s.start + of.start) * self._factor for s, of in zip(box, self._box, strict=True))
         asked = (x, y), self._level, tuple(reversed(shape_of(box)))
         try:
@@ -284,19 +284,3 @@ def _color(properties: Mapping[str, str]) -> tuple[int, int, int]:
     except (KeyError, ValueError):
         return 255, 255, 255
     return red, green, blue
-
-
-def import_openslide(path: str) -> Any:
-    """Return openslide.
-
-    Raises
-    ------
-    MissingExtraError
-        It is not installed, or its library is not; the message has the line that installs both.
-    """
-    try:
-        import openslide
-    except (ImportError, OSError):
-        what = "is read by OpenSlide, which is not installed"
-        raise MissingExtraError(f"{path}: {what}: {install_line('wsi')}") from None
-    return openslide

@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError, MissingExtraError, damage, one_line, reading
+from bigimg.errors import InputError, damage, one_line, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, SpacingNote
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
+from bigimg.readers.extras import imported
 from bigimg.readers.several import Named, pick
 from bigimg.types import Array, Json, Region
-from bigimg.version import install_line
 
 FIXED_BYTES = 128 << 20
 """Memory of the library and its tables, measured and rounded up."""
@@ -118,7 +118,7 @@ class ReadoutReader:
     @contextmanager
     def _opened(self, what: str) -> Iterator[Any]:
         """Give the open file to one thread at a time, and turn the errors of openreadout into ours."""
-        openreadout = import_openreadout(self.source)
+        openreadout = imported("openreadout", self.source)
         with self._lock, reading(self.source):
             try:
                 if self._file is None:
@@ -221,19 +221,3 @@ def _channels(image: Mapping[str, Any]) -> tuple[tuple[Channel, ...], dict[str, 
             for i, (name, color) in enumerate(zip(said, colors, strict=True))
         ]
     )
-
-
-def import_openreadout(path: str) -> Any:
-    """Return openreadout.
-
-    Raises
-    ------
-    MissingExtraError
-        It is not installed; the message has the line that installs it.
-    """
-    try:
-        import openreadout
-    except ImportError:
-        what = "is read by openreadout, which is not installed"
-        raise MissingExtraError(f"{path}: {what}: {install_line('readout')}") from None
-    return openreadout

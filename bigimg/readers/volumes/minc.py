@@ -22,7 +22,8 @@ from bigimg.errors import InputError
 from bigimg.geometry.no_data import declared
 from bigimg.geometry.region import grid
 from bigimg.reader import Access
-from bigimg.readers.hdf5.inside import HDF5_BYTES, check_inside, import_h5py, reading_hdf5
+from bigimg.readers.extras import imported
+from bigimg.readers.hdf5.inside import HDF5_BYTES, check_inside, reading_hdf5
 from bigimg.readers.hdf5.pixels import Hdf5Pixels, check_inflated
 from bigimg.readers.never_written import checked_written
 from bigimg.readers.raw.frames import FrameStart, open_frames
@@ -97,7 +98,7 @@ def _meta(attributes: Mapping[str, Any], variables: Mapping[str, Mapping[str, An
 
 def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
     """Return the header of a MINC 2 file, and its pixels through h5py."""
-    h5py = import_h5py(path)
+    h5py = imported("h5py", path)
     remedy = "fetch it again, or convert it to NIfTI"
     errors = (MincError, RuntimeError, OSError)
     with reading_hdf5(path):

@@ -245,5 +245,5 @@ def test_without_tensorstore_the_message_says_what_to_install(
 ) -> None:
     path = n5(tmp_path / "a")
     monkeypatch.setitem(__import__("sys").modules, "tensorstore", None)
-    with pytest.raises(MissingExtraError, match=r"tensorstore reads.*\[n5\]"):
+    with pytest.raises(MissingExtraError, match=r"read by tensorstore.*\[n5\]"):
         open_file(path)

@@ -211,7 +211,7 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setitem(sys.modules, "openslide", None)
     with pytest.raises(
-        MissingExtraError, match=r"a.mrxs: is read by OpenSlide, which is not installed: .*wsi"
+        MissingExtraError, match=r"a.mrxs: is read by openslide, which is not installed: .*wsi"
     ):
         open_file(mrxs(tmp_path, TILES))
 
