@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +21,7 @@ from bigimg.reader import Access
 from bigimg.readers.extras import imported
 from bigimg.readers.never_written import CHUNK_BYTES, checked_written
 from bigimg.readers.raw.plain import READ_BYTES, ChosenReader, RawReader
+from bigimg.system.shared import Shared
 from bigimg.types import Array, DType, Region, Shape
 
 TENSORSTORE_BYTES = 64 << 20
@@ -53,8 +53,7 @@ class TensorPixels:
     """Which chunks have a file, where that is known."""
     single: bool = False
     """Whether tensorstore has one more axis behind the others, of one pixel."""
-    _store: Any = field(default=None, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _store: Shared[Any] = field(default_factory=Shared, repr=False)
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``; never written ones are :func:`hole_value`.
@@ -64,7 +63,7 @@ class TensorPixels:
         InputError
             A chunk is damaged, or was never written.
         """
-        store, start = self._opened(), tuple(s.start for s in region)
+        store, start = self._store.get(self.open), tuple(s.start for s in region)
         origin = self.origin or (0,) * len(self.shape)
         result = np.empty(shape_of(region), self.dtype)
         for index, part in pieces(region, self.chunks):
@@ -79,13 +78,7 @@ class TensorPixels:
 
     def close(self) -> None:
         """Let go of the dataset; a later read opens it again."""
-        self._store = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_store": None, "_lock": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
+        self._store.take()
 
     def open(self) -> Any:
         """Return an open dataset of tensorstore, without a cache.
@@ -107,12 +100,6 @@ class TensorPixels:
             what = f"tensorstore says {store.domain.shape} {store.dtype.name}, and its metadata say otherwise"
             raise damage(self.path, what)
         return store
-
-    def _opened(self) -> Any:
-        with self._lock:
-            if self._store is None:
-                self._store = self.open()
-            return self._store
 
 
 def tensor_reader(

@@ -8,10 +8,8 @@ from __future__ import annotations
 import math
 import os
 import re
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -22,6 +20,7 @@ from bigimg.readers.raw.compressed import open_packed
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import Opened, Stored
 from bigimg.readers.raw.streams import Packing
+from bigimg.system.shared import Shared
 from bigimg.types import Array, DType, Region, Shape
 
 type Fields = Mapping[str, str]
@@ -206,8 +205,7 @@ class TextPixels:
         self.shape = shape
         self.dtype = dtype.newbyteorder("=")
         self.size = max(os.path.getsize(path) - offset, 0)
-        self._values: Array | None = None
-        self._lock = threading.Lock()
+        self._values: Shared[Array] = Shared()
         count = math.prod(shape)
         if 2 * count - 1 > self.size:  # one digit for each, and a space between two
             what = f"{self.size} bytes of text cannot hold {count} numbers (shape {shape})"
@@ -221,15 +219,11 @@ class TextPixels:
         InputError
             A word is no number of the type, or the file has too few or too many words.
         """
-        with self._lock:
-            if self._values is None:
-                self._values = self._decode()
-            return self._values[region]
+        return self._values.get(self._decode)[region]
 
     def close(self) -> None:
         """Drop the decoded numbers."""
-        with self._lock:
-            self._values = None
+        self._values.take()
 
     def _decode(self) -> Array:
         with open(self.path, "rb") as file:
@@ -243,7 +237,3 @@ class TextPixels:
         what = f"one of its numbers is no {self.dtype}"
         with reading(self.path, (ValueError, OverflowError), "write it again", what=what):
             return np.array([number(word) for word in words], self.dtype).reshape(self.shape)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        opener = partial(TextPixels, offset=self.offset, shape=self.shape, dtype=self.dtype)
-        return opener, (self.path,)

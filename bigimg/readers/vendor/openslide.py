@@ -8,7 +8,6 @@ which decodes each tile itself. VMU is not read: it has 12 bits, of which OpenSl
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +23,7 @@ from bigimg.readers.extras import imported
 from bigimg.readers.several import Named, pick
 from bigimg.readers.tiff.choice import tiles_overlap
 from bigimg.readers.tiff.reader import PARSE_ERRORS, TiffReader
+from bigimg.system.shared import Shared
 from bigimg.types import Array, Json, Region
 
 BIF = ".bif"
@@ -83,9 +83,9 @@ class OpenSlideReader:
 
     def __init__(self, path: str | os.PathLike[str], *, series: int | str | None = None) -> None:
         self.source = os.fspath(path)
-        self._lock, self._slide = threading.Lock(), None
+        self._slide: Shared[Any] = Shared()
         self._named = _named_in(self.source)
-        slide = self._open()
+        slide = self._slide.get(self._opened)
         properties = dict(slide.properties)
         exact = [
             (level, round(factor))
@@ -136,18 +136,11 @@ class OpenSlideReader:
 
     def close(self) -> None:
         """Let go of the slide; reads that are under way end well, and a later one opens it again."""
-        with self._lock:
-            self._slide = None  # OpenSlide closes it when the last reader of it has let go
+        self._slide.take()  # OpenSlide closes it when the last reader of it has let go
 
-    def _open(self) -> Any:
-        openslide = imported("openslide", self.source)
-        with self._lock:
-            if self._slide is None:
-                self._slide = self._opened(openslide)
-            return self._slide
-
-    def _opened(self, openslide: Any) -> Any:
+    def _opened(self) -> Any:
         """Return a new slide."""
+        openslide = imported("openslide", self.source)
         try:
             slide = openslide.OpenSlide(self.source)
             slide.set_cache(openslide.OpenSlideCache(CACHE_BYTES))
@@ -167,10 +160,10 @@ class OpenSlideReader:
         asked = (x, y), self._level, tuple(reversed(shape_of(box)))
         try:
             try:
-                image = self._open().read_region(*asked)
+                image = self._slide.get(self._opened).read_region(*asked)
             except openslide.OpenSlideError:  # an error stays with a slide, and may be that of another thread
                 self.close()
-                image = self._opened(openslide).read_region(*asked)
+                image = self._opened().read_region(*asked)
         except openslide.OpenSlideError as error:
             at = " ".join(f"{name}={s.start}:{s.stop}" for name, s in zip("yx", box, strict=True))
             raise damage(self.source, f"its pixels at {at} cannot be read ({one_line(error)})") from error
@@ -224,12 +217,6 @@ class OpenSlideReader:
             notes=tuple(notes),
             of_source=others,
         )
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_lock": None, "_slide": None}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
 
 
 def _named_in(path: str) -> tuple[str, ...]:

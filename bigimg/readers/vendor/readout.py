@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +22,7 @@ from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
 from bigimg.readers.extras import imported
 from bigimg.readers.several import Named, pick
+from bigimg.system.shared import Shared
 from bigimg.types import Array, Json, Region
 
 FIXED_BYTES = 128 << 20
@@ -53,7 +53,7 @@ class ReadoutReader:
 
     def __init__(self, path: str | os.PathLike[str], *, series: int | str | None = None) -> None:
         self.source = os.fspath(path)
-        self._lock, self._file = threading.Lock(), None
+        self._file: Shared[Any] = Shared()
         with self._opened("cannot be opened") as file:
             info = file.info
             if info["format"]["id"] == "dm":
@@ -110,20 +110,18 @@ class ReadoutReader:
 
     def close(self) -> None:
         """Let go of the file; reading afterwards opens it again."""
-        with self._lock:
-            if self._file is not None:
-                self._file.close()
-            self._file = None
+        if (file := self._file.take()) is not None:
+            file.close()
 
     @contextmanager
     def _opened(self, what: str) -> Iterator[Any]:
         """Give the open file to one thread at a time, and turn the errors of openreadout into ours."""
         openreadout = imported("openreadout", self.source)
-        with self._lock, reading(self.source):
+        with self._file.lock, reading(self.source):
             try:
-                if self._file is None:
-                    self._file = openreadout.File(self.source)
-                yield self._file
+                if self._file.value is None:
+                    self._file.value = openreadout.File(self.source)
+                yield self._file.value
             except openreadout.UnsupportedFeatureError as error:
                 said = f"{what}: openreadout does not decode it ({one_line(error)})"
                 raise InputError(f"{self.source}: {said}; export it as TIFF") from error
@@ -182,12 +180,6 @@ class ReadoutReader:
             notes=tuple(notes),
             of_source=others,
         )
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_lock": None, "_file": None}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
 
 
 def _check_length(path: str) -> None:
