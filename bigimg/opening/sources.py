@@ -232,10 +232,18 @@ def _fetched(name: str, inside: tuple[str, str] | None, asked: Asked) -> Reader:
 def _opened_copy(path: str, shown: str, asked: Asked, copy: object, *more: Any) -> Reader:
     """Return a reader of the copy at ``path``; ``more`` are the other fields of a LocalCopyReader."""
     with naming(path, shown, *more[:1]):
-        if os.path.isdir(path):
+        reader: Reader
+        if os.path.isdir(path) and (plate := plate_among(path, asked)) is not None:
+            from bigimg.readers.plates.source import open_field
+
+            if asked.series is None:
+                ways = ["choose one field, as by series='B03/0'", "unpack it for a plate of all"]
+                raise InputError(f"{path}: a plate inside a zip file:", ways=ways)
+            reader, title = open_field(plate, asked.series), plate.format
+        elif os.path.isdir(path):
             from bigimg.readers.folders.folder import open_folder
 
-            reader: Reader = open_folder(path, series=asked.series, **asked.of_readers)
+            reader = open_folder(path, series=asked.series, **asked.of_readers)
             title = str(getattr(reader, "format", "folder"))
         else:
             reader = open_file(path, series=asked.series, **asked.of_readers)

@@ -17,6 +17,7 @@ import numpy as np
 
 from bigimg.errors import PARTIAL, InconsistentSeries, InputError, counted, damage, without_remedy
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.even import even_step
 from bigimg.geometry.holes import each_box, hole_value, with_holes
 from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, SpacingNote
@@ -324,12 +325,9 @@ def _described(image: _Image, source: str, paths: list[str], z: Array, notes: li
     if not spacing or min(spacing) <= 0:
         notes.append(SpacingNote("the file has no pixel spacing; 1 is assumed"))
         spacing = None
-    steps = np.diff(z)
-    even = bool(
-        len(steps) and np.ptp(steps) <= EVEN * steps.mean() and all(f.z_known for f, _ in image.members)
-    )
-    if len(steps) and not even:
-        known = all(f.z_known for f, _ in image.members)
+    known = all(f.z_known for f, _ in image.members)
+    step = even_step(z, within=EVEN) if len(z) > 1 and known else None
+    if len(z) > 1 and step is None:
         where = (
             f"lie at {', '.join(f'{v:g}' for v in z)} µm, not evenly" if known else "have no known distance"
         )
@@ -337,7 +335,7 @@ def _described(image: _Image, source: str, paths: list[str], z: Array, notes: li
     samples = pixels.samples if pixels.samples > 1 else len(paths)
     axes = [
         Axis("c", samples) if samples > 1 else None,
-        Axis("z", len(z), round(float(steps.mean()), 6), "micrometer", float(z[0])) if even
+        Axis("z", len(z), round(step, 6), "micrometer", float(z[0])) if step is not None
         else Axis("z", len(z)) if len(z) > 1 else None,
         *(_along(name, n, step, start) for name, n, step, start in zip(
             "yx", file.shape, spacing or (None, None), _start(header), strict=True)),

@@ -74,7 +74,8 @@ class GridReader:
         self._again = {"notes": notes, "of_source": of_source, "plain": plain}
         members = checked(grid, self._how, plain=plain)
         self._first, self._lost, self.paths = members.first, members.lost, members.paths
-        self._stamp, self.parts = members.stamp, parts_of(members.first)
+        self._stamp = members.stamp  # in a pickle, so that dask computes again where a file was written over
+        self.parts = parts_of(members.first)
         name, access, count = find_format(members.first.source).name, members.access, len(grid.files)
         each_is = "planes" if {*grid.axes}.isdisjoint("yx") else "tiles"
         self.format = f"{count} {name} file{'s' * (count > 1)} as {each_is}"

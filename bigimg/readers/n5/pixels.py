@@ -9,7 +9,7 @@ import json
 import math
 import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -30,6 +30,8 @@ TENSORSTORE_BYTES = 64 << 20
 ERRORS = (ValueError, OSError, RuntimeError, TypeError)
 """What tensorstore raises."""
 AGAIN = "fetch it again"
+
+MOST_NUMBER = 1e15
 
 MOST_DOCUMENT = 64 << 20
 """Bytes of a JSON document."""
@@ -122,11 +124,9 @@ def tensor_reader(
     tables = 0
     if pixels.written is not None:
         tables = CHUNK_BYTES * pixels.written.size
-        order = [dims.index(name) for name in spec.dims]
-        steps = tuple(pixels.chunks[axis] for axis in order)
         spec = checked_written(
-            spec, pixels.written.transpose(order), spec.dims, source=source, allow_partial=allow_partial, steps=steps,
-        )  # fmt: skip
+            spec, pixels.written, dims, source=source, allow_partial=allow_partial, steps=pixels.chunks
+        )
     nbytes = math.prod(pixels.chunks) * pixels.dtype.itemsize
     why = f"{title} in chunks of {' x '.join(map(str, pixels.chunks))}, {pixels.dtype}"
     access = Access("random", why, dims, TENSORSTORE_BYTES + tables, READ_BYTES + 3 * nbytes)
@@ -153,6 +153,11 @@ def document(path: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"{path}: is a JSON {type(found).__name__}, not an object; fetch it again")
     return found
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value of a document is a number of a size that an image can have."""
+    return type(value) in (int, float) and abs(value) < MOST_NUMBER  # type: ignore[arg-type]  # and so finite
 
 
 def whole_numbers(path: str, name: str, value: object, count: int | None = None) -> Shape:

@@ -14,8 +14,9 @@ from typing import Literal
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError, reading
+from bigimg.errors import InputError, reading
 from bigimg.reader import Access
+from bigimg.readers.beside import file_beside
 from bigimg.readers.raw.compressed import open_packed
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import Opened, Stored
@@ -94,9 +95,9 @@ def data_files(header: str, named: str, listed: Sequence[str], slowest: int) -> 
     if words[:1] == ["LIST"]:
         if not listed:
             raise InputError(f"{header}: lists no data files behind LIST; name one a line")
-        return [in_folder(header, name) for name in listed]
+        return [file_beside(header, name) for name in listed]
     if "%" not in named or not words:
-        return [in_folder(header, named)]
+        return [file_beside(header, named)]
     try:
         numbers = [int(word) for word in words[1:4]]
     except ValueError:
@@ -121,28 +122,7 @@ def numbered(header: str, pattern: str, first: int, last: int, step: int) -> lis
         what = f"names its files {pattern!r}, which has not exactly one number"
         raise InputError(f"{header}: {what}; write it as slice%03d.raw")
     names = [pattern % number for number in range(first, last + (1 if step > 0 else -1), step)]
-    return [in_folder(header, name) for name in names]
-
-
-def in_folder(header: str, name: str) -> str:
-    """Return the path of the data file that ``header`` calls ``name``: in its folder or below.
-
-    Raises
-    ------
-    InputNotFoundError
-        There is no such file.
-    InputError
-        ``name`` leads out of the folder. A header from a stranger must not be able to read any file here.
-    """
-    inside = os.path.normpath(name.replace("\\", "/"))
-    if not name or os.path.isabs(inside) or inside.split("/")[0] in ("..", ".") or ":" in inside:
-        what = f"names its data file {name!r}, outside its own folder"
-        raise InputError(f"{header}: {what}; put that file beside it and correct the header")
-    path = os.path.join(os.path.dirname(header), inside)
-    if not os.path.isfile(path):
-        what = f"its pixels should be in {os.path.basename(path)}, which is not there"
-        raise InputNotFoundError(f"{header}: {what}; put that file beside it")
-    return path
+    return [file_beside(header, name) for name in names]
 
 
 def text_of(fields: Fields, name: str, otherwise: object = None) -> str:

@@ -22,11 +22,11 @@ from bigimg.errors import InputError, damage, reading
 from bigimg.geometry.axes import Axis, long_unit
 from bigimg.geometry.spec import Channel, ImageSpec, SpacingNote
 from bigimg.readers.allowed import known_channels, known_unit
+from bigimg.readers.beside import file_beside
 from bigimg.readers.extras import imported
 from bigimg.readers.hdf5.inside import find_inside, reading_hdf5
 from bigimg.readers.hdf5.pixels import Hdf5Pixels
 from bigimg.readers.hdf5.reader import hdf5_reader
-from bigimg.readers.raw.detached import in_folder
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.several import Named, pick
 from bigimg.types import Array, DType, Shape
@@ -153,7 +153,7 @@ def _read_xml(path: str) -> tuple[list[Setup], list[int], str]:
         name = _text(loader, "hdf5")
     if not setups or not times:
         raise damage(path, f"has {len(setups)} setups and {len(times)} time points")
-    return setups, times, in_folder(path, name)
+    return setups, times, file_beside(path, name)
 
 
 def _child(parent: Any, name: str) -> Any:

@@ -17,10 +17,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from bigimg.errors import AGAIN, PARTIAL, InputError, InputNotFoundError, damage, reading
+from bigimg.errors import AGAIN, PARTIAL, InputError, damage, reading
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
+from bigimg.readers.beside import file_beside
 from bigimg.readers.extras import imported
 from bigimg.readers.folders.grid import stacked
 from bigimg.readers.folders.reader import GridReader
@@ -181,7 +182,7 @@ def _there(
 
 def _files(path: str, image: Any, name: str) -> list[str]:
     """Return the files with the pixels of an image of a project."""
-    return [_inside(path, image.parent.dirname, each.file) for each in _block(path, image, name).frames]
+    return [_named(path, image.parent.dirname, each.file) for each in _block(path, image, name).frames]
 
 
 def _tiff_planes(
@@ -205,26 +206,10 @@ def _tiff_planes(
     return _TiffPlanes(folder, header.samples), np.vectorize(numbers.__getitem__)(places)
 
 
-def _inside(path: str, folder: str, name: str) -> str:
-    """Return the path of a file that a project names, as seen from ``folder``.
-
-    Raises
-    ------
-    InputError
-        It lies outside the folder of the project at ``path``: a project must not be able to read any file here.
-    InputNotFoundError
-        It is not there.
-    """
-    root = os.path.dirname(os.path.abspath(path))
-    found = os.path.normpath(os.path.join(folder, unquote(name).replace("\\", "/")))
-    if os.path.commonpath([root, found]) != root:
-        what = f"names the file {name!r}, outside its own folder"
-        raise InputError(
-            f"{path}: {what}; open the .xlef of the project, with all its files below its folder"
-        )
-    if not os.path.exists(found):
-        raise InputNotFoundError(f"{path}: its file {found} is missing; copy the whole folder of the project")
-    return found
+def _named(path: str, folder: str, name: str) -> str:
+    """Return the path of a file that the project at ``path`` names, as seen from ``folder``."""
+    own = os.path.abspath(path)
+    return file_beside(own, unquote(name), os.path.relpath(folder, os.path.dirname(own)))
 
 
 def _check_references(path: str, file: Any, seen: set[str]) -> int:
@@ -240,7 +225,7 @@ def _check_references(path: str, file: Any, seen: set[str]) -> int:
     seen.add(file.filepath)
     for each in file.xml_element.iterfind("./Element/Children/Reference"):
         if each.get("File") is not None:
-            _inside(path, file.dirname, each.attrib["File"])
+            _named(path, file.dirname, each.attrib["File"])
     pixels = sum(each.size for each in file.memory_blocks.values() if each.offset > 0)
     own: int = max(0, os.path.getsize(file.filepath) - pixels)
     return own + sum(_check_references(path, child, seen) for child in file.children)

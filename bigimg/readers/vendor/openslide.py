@@ -19,10 +19,12 @@ from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import RGB, ImageSpec, SpacingNote
 from bigimg.reader import Access, Reader
 from bigimg.readers.allowed import public_and_private
+from bigimg.readers.beside import path_beside
 from bigimg.readers.extras import imported
 from bigimg.readers.several import Named, pick
 from bigimg.readers.tiff.choice import tiles_overlap
 from bigimg.readers.tiff.reader import PARSE_ERRORS, TiffReader
+from bigimg.readers.values import color_in, finite
 from bigimg.system.shared import Shared
 from bigimg.types import Array, Json, Region
 
@@ -97,7 +99,8 @@ class OpenSlideReader:
         chosen, others = pick(self.source, named, series)
         self._level, self._factor = exact[chosen]
         self._box = boxes[chosen]
-        self._background = np.array(_color(properties), np.uint8)
+        self._shown = color_in(properties.get("openslide.background-color")) or "FFFFFF"
+        self._background = np.frombuffer(bytes.fromhex(self._shown), np.uint8)
         self.spec = self._described(properties, list(slide.associated_images), others)
         tile = 4 * max(self.spec.chunks[1] * self.spec.chunks[2], SIDE * SIDE)
         self.access = Access(
@@ -181,15 +184,14 @@ class OpenSlideReader:
     def _described(
         self, properties: Mapping[str, str], photos: list[str], others: tuple[str, ...]
     ) -> ImageSpec:
-        shown = "".join(f"{value:02X}" for value in self._background.tolist())
-        said = "" if "openslide.background-color" in properties else ", which is assumed"
+        shown = self._shown + ("" if "openslide.background-color" in properties else ", which is assumed")
         notes = [
-            f"what was not scanned has the colour {shown}{said}; it is not told from what was, and counted like it",
+            f"what was not scanned has the colour {shown}; it is not told from what was, and counted like it",
             *(["its ICC profile is not applied"] if "openslide.icc-size" in properties else []),
         ]
         axes = [Axis("c", 3)]
         for name, s in zip("yx", self._box, strict=True):
-            size, step = s.stop - s.start, _number(properties, f"openslide.mpp-{name}")
+            size, step = s.stop - s.start, finite(properties.get(f"openslide.mpp-{name}"))
             if not step or step <= 0:
                 axes.append(Axis(name, size))
                 notes.append(SpacingNote(f"the file has no pixel size along {name}; 1 is assumed", name))
@@ -197,7 +199,7 @@ class OpenSlideReader:
             start = s.start * self._factor + (self._factor - 1) / 2
             axes.append(Axis(name, size, step * self._factor, "micrometer", start * step))
         tile = [
-            int(_number(properties, f"openslide.level[{self._level}].tile-{of}") or SIDE)
+            int(finite(properties.get(f"openslide.level[{self._level}].tile-{of}")) or SIDE)
             for of in ("height", "width")
         ]
         chunks = (3, *(min(n, axis.size) for n, axis in zip(tile, axes[1:], strict=True)))
@@ -237,37 +239,16 @@ def _named_in(path: str) -> tuple[str, ...]:
         name = value.strip().decode(errors="surrogateescape")
         if not key.startswith(NAMING) or not name:
             continue
-        parts = name.replace("\\", "/").split("/")
-        if ".." in parts or not parts[0] or ":" in parts[0]:
-            raise InputError(
-                f"{path}: names the file {name[:80]!r}, outside its own folder; copy all its files to one folder"
-            )
-        found.append(os.path.join(os.path.dirname(path), name))
+        found.append(path_beside(path, name))
     return tuple(dict.fromkeys(found))
-
-
-def _number(properties: Mapping[str, str], name: str) -> float | None:
-    try:
-        return float(properties[name])
-    except (KeyError, ValueError):
-        return None
 
 
 def _bounds(properties: Mapping[str, str], size: tuple[int, int], factor: int) -> tuple[slice, slice]:
     """Return the part of a level that was scanned, along y and x; all of it where the file does not say."""
     found = []
     for name, of, whole in zip("yx", ("height", "width"), reversed(size), strict=True):
-        start, length = (_number(properties, f"openslide.bounds-{each}") for each in (name, of))
+        start, length = (finite(properties.get(f"openslide.bounds-{each}")) for each in (name, of))
         first, last = (0, whole) if start is None or length is None else (int(start), int(start + length))
         first, last = max(first, 0), min(last, whole)
         found.append(slice(-(-first // factor), max(last // factor, -(-first // factor) + 1)))
     return found[0], found[1]
-
-
-def _color(properties: Mapping[str, str]) -> tuple[int, int, int]:
-    """Return the colour of the background; white where the file names none."""
-    try:
-        red, green, blue = bytes.fromhex(properties["openslide.background-color"])
-    except (KeyError, ValueError):
-        return 255, 255, 255
-    return red, green, blue

@@ -22,6 +22,7 @@ from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
 from bigimg.readers.extras import imported
 from bigimg.readers.several import Named, pick
+from bigimg.readers.values import color_in
 from bigimg.system.shared import Shared
 from bigimg.types import Array, Json, Region
 
@@ -206,10 +207,10 @@ def _channels(image: Mapping[str, Any]) -> tuple[tuple[Channel, ...], dict[str, 
     said = [str(each.get("name") or "") for each in image["channels"]]
     if len(said) != image["size_c"] or not any(name and name != image.get("name") for name in said):
         return (), {}
-    colors = [str(each.get("color") or "").removeprefix("#").upper() for each in image["channels"]]
+    colors = [color_in(str(each.get("color"))) for each in image["channels"]]
     return known_channels(
         [
-            Channel(name or f"Channel {i}", color if len(color) == 6 else None)
+            Channel(name or f"Channel {i}", color)
             for i, (name, color) in enumerate(zip(said, colors, strict=True))
         ]
     )

@@ -60,11 +60,14 @@ def open_minc(source: str) -> RawReader:
     volume, pixels, access = _open_hdf5(source, notes) if hdf5 else _open_netcdf(source, notes)
     reader = volume.reader(source, pixels, access, notes)
     if isinstance(pixels, Hdf5Pixels):
-        order = [volume.stored.dims.index(name) for name in reader.spec.dims]
         checked_written(
-            reader.spec, pixels.written().transpose(order), reader.spec.dims, source=source, allow_partial=False,
-            steps=tuple(pixels.steps[axis] for axis in order),
-        )  # fmt: skip
+            reader.spec,
+            pixels.written(),
+            volume.stored.dims,
+            source=source,
+            allow_partial=False,
+            steps=pixels.steps,
+        )
     return reader
 
 
@@ -114,7 +117,11 @@ def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
         pixels = Hdf5Pixels(path, file, np.array(IMAGE, object))
         volume = replace(volume, chunks=pixels.chunks)
     why = f"HDF5 in chunks of {' x '.join(map(str, pixels.chunks))}, {volume.stored.dtype.newbyteorder('=')}"
-    return volume, pixels, Access("random", why, volume.stored.dims, HDF5_BYTES, pixels.read_bytes)
+    return (
+        volume,
+        pixels,
+        Access("random", why, volume.stored.dims, HDF5_BYTES + pixels.table_bytes, pixels.read_bytes),
+    )
 
 
 def _volume(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
