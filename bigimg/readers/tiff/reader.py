@@ -21,7 +21,7 @@ import tifffile
 from bigimg.errors import PARTIAL, InputError, damage, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.holes import each_box, hole_value, with_holes
-from bigimg.geometry.region import shape_of
+from bigimg.geometry.region import of_axes, on_all_axes, shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import PARTS, Access
 from bigimg.readers.allowed import known_channels, known_unit, public_and_private
@@ -246,14 +246,13 @@ class _Image:
 
     def read(self, region: Region) -> Array:
         """Return the values of ``region``, turned as the orientation says."""
-        along = dict(zip(self.spec.dims, region, strict=True))
-        shown = tuple(along.get(name, slice(0, 1)) for name in ORDER)
+        shown = on_all_axes(region, self.spec.dims)
         stored = self.orientation.stored(shown, *self.layout.shape[3:])
         result = np.empty(shape_of(stored), self.dtype)
         for part in self.layout.parts(stored):
             target = self.layout.in_page(result[part.target])
             self.segments.fill(target, part.page, part.box[0], part.box[1:])
-        return self.orientation.shown(result)[tuple(slice(None) if name in along else 0 for name in ORDER)]
+        return self.orientation.shown(result)[of_axes(self.spec.dims)]
 
     def _goes_down(self) -> bool:
         """Return whether rows as stored are rows from top to bottom, and one page follows the other."""

@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from bigimg.errors import AGAIN, PARTIAL, InputError, damage, reading
+from bigimg.geometry.region import of_axes
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
@@ -143,7 +144,7 @@ def _reader(
             spec, access, path, planes, numbers, header.samples, paths=tuple(planes.folder.paths)
         )
     there = _there(path, own, header, name, block, places, partial=partial)
-    written = np.repeat(there, header.samples, axis=1)[tuple(slice(None) if n in dims else 0 for n in "tcz")]
+    written = np.repeat(there, header.samples, axis=1)[of_axes(dims)[:3]]
     counted = [each for each in dims if each in "tcz"]
     spec = checked_written(spec, written, counted, source=path, allow_partial=partial)
     numbers = np.where(there, places + block.offset, NEVER)

@@ -16,7 +16,7 @@ import numpy as np
 
 from bigimg.errors import InputError, damage, one_line, reading
 from bigimg.geometry.axes import ORDER, Axis
-from bigimg.geometry.region import pieces, shape_of, shift
+from bigimg.geometry.region import on_all_axes, pieces, shape_of, shift
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, SpacingNote
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
@@ -89,10 +89,9 @@ class ReadoutReader:
         InputError
             The file is damaged, or has pixels that openreadout does not decode.
         """
-        where = dict(zip(self.spec.dims, region, strict=True))
-        t, c, z, y, x = (where.get(name, slice(0, 1)) for name in ORDER)
+        t, c, z, y, x = every = on_all_axes(region, self.spec.dims)
         colored = self._samples > 1
-        found = np.empty([s.stop - s.start for s in (t, c, z, y, x)], self.spec.dtype)
+        found = np.empty(shape_of(every), self.spec.dtype)
         tile = tuple(n for name, n in zip(self.spec.dims, self.spec.chunks, strict=True) if name in "yx")
         with self._opened("its pixels cannot be read") as file:
             for at, channel, depth in np.ndindex(
