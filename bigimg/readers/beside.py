@@ -15,7 +15,7 @@ def inside(name: str, start: str = "") -> str | None:
     ('a.raw', 'a.raw', None, None, None)
     """
     found = os.path.normpath(os.path.join(start, name.replace("\\", "/")))
-    leads_out = os.path.isabs(found) or found.split(os.sep)[0] in (os.curdir, os.pardir)
+    leads_out = os.path.isabs(found) or found.split(os.sep)[0] in (".", "..")
     return None if not name or leads_out or ntpath.splitdrive(found)[0] else found
 
 

@@ -110,9 +110,11 @@ def _images(file: Any, notes: list[str]) -> list[tuple[str, Shape, DType]]:
     def look(name: str, each: Any) -> bool | None:
         nonlocal visited
         visited += 1
+        if visited > MOST_VISITED:
+            return True
         if _is_image(each):
             found.append((f"/{name}", each.shape, each.dtype))
-        return visited > MOST_VISITED or None
+        return None
 
     if file.visititems(look):  # follows hard links alone
         notes.append(

@@ -104,7 +104,7 @@ def _datasets(source: str) -> tuple[list[Named], list[str]]:
     notes: list[str] = []
     folders = [("", 0)]
     for count, (name, depth) in enumerate(folders):
-        if count > MOST_FOLDERS:
+        if count == MOST_FOLDERS:
             notes.append(
                 f"its first {MOST_FOLDERS} folders were searched for datasets: open others by their folders"
             )
