@@ -119,13 +119,11 @@ def open_pattern(text: str, *, series: int | str | None = None, **asked: Any) ->
     if not table.fields:
         only_image(text, series)
         return GridReader(stacked(sorted(table.names, key=natural_key)), text, how, plain=True)
-    fields = {f"field {value}": table.select("field", value) for value in table.values.get("field", ())} or {
-        "": table
-    }
-    every = list(fields.values())
-    named = [Named(name, tuple(map(len, each.values.values()))) for name, each in fields.items()]
+    fields = {f"field {value}": table.select("field", value) for value in table.values.get("field", ())}
+    every = fields or {"": table}
+    named = [Named(name, tuple(map(len, each.values.values()))) for name, each in every.items()]
     number, others = pick(text, named, series)
-    grid = arranged(every[number], text, asked.get("on_gap"))
+    grid = arranged(every[named[number].name], text, asked.get("on_gap"))
     told = [f"the names say {grid.told}"] if grid.axes else []
     if more:
         told.append(

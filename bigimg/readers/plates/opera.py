@@ -139,13 +139,8 @@ def _image(index: _Index, element: Any, folder: str) -> None:
     plane, time = whole("PlaneID"), whole("TimepointID")
     if not (1 <= whole("Row") <= MOST_SIDE and 1 <= whole("Col") <= MOST_SIDE):
         raise ValueError("Row and Col")
-    index.rows[os.path.join(folder, file)] = {
-        "well": well,
-        "field": number,
-        "c": channel,
-        "t": time,
-        "z": plane,
-    }
+    path = os.path.join(folder, file)
+    index.rows[path] = {"well": well, "field": number, "c": channel, "t": time, "z": plane}
     _channel(index, said, channel)
     for axis, name in (("x", "PositionX"), ("y", "PositionY")):
         if name in said and (place := _length(said[name])) is not None:

@@ -60,14 +60,8 @@ def open_minc(source: str) -> RawReader:
     volume, pixels, access = _open_hdf5(source, notes) if hdf5 else _open_netcdf(source, notes)
     reader = volume.reader(source, pixels, access, notes)
     if isinstance(pixels, Hdf5Pixels):
-        checked_written(
-            reader.spec,
-            pixels.written(),
-            volume.stored.dims,
-            source=source,
-            allow_partial=False,
-            steps=pixels.steps,
-        )
+        dims, steps = volume.stored.dims, pixels.steps
+        checked_written(reader.spec, pixels.written(), dims, source=source, allow_partial=False, steps=steps)
     return reader
 
 
@@ -117,11 +111,8 @@ def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
         pixels = Hdf5Pixels(path, file, np.array(IMAGE, object))
         volume = replace(volume, chunks=pixels.chunks)
     why = f"HDF5 in chunks of {' x '.join(map(str, pixels.chunks))}, {volume.stored.dtype.newbyteorder('=')}"
-    return (
-        volume,
-        pixels,
-        Access("random", why, volume.stored.dims, HDF5_BYTES + pixels.table_bytes, pixels.read_bytes),
-    )
+    fixed = HDF5_BYTES + pixels.table_bytes
+    return volume, pixels, Access("random", why, volume.stored.dims, fixed, pixels.read_bytes)
 
 
 def _volume(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:
