@@ -232,23 +232,26 @@ def _fetched(name: str, inside: tuple[str, str] | None, asked: Asked) -> Reader:
 def _opened_copy(path: str, shown: str, asked: Asked, copy: object, *more: Any) -> Reader:
     """Return a reader of the copy at ``path``; ``more`` are the other fields of a LocalCopyReader."""
     with naming(path, shown, *more[:1]):
-        reader: Reader
-        if os.path.isdir(path) and (plate := plate_among(path, asked)) is not None:
-            from bigimg.readers.plates.source import open_field
-
-            if asked.series is None:
-                ways = ["choose one field, as by series='B03/0'", "unpack it for a plate of all"]
-                raise InputError(f"{path}: a plate inside a zip file:", ways=ways)
-            reader, title = open_field(plate, asked.series), plate.format
-        elif os.path.isdir(path):
-            from bigimg.readers.folders.folder import open_folder
-
-            reader = open_folder(path, series=asked.series, **asked.of_readers)
+        if os.path.isdir(path):
+            reader: Reader = _opened_folder(path, asked)
             title = str(getattr(reader, "format", "folder"))
         else:
             reader = open_file(path, series=asked.series, **asked.of_readers)
             title = find_format(path).title
     return LocalCopyReader(reader, shown, path, title, copy, *more)
+
+
+def _opened_folder(path: str, asked: Asked) -> Reader:
+    """Return a reader of a folder that was inside a zip file."""
+    from bigimg.readers.folders.folder import open_folder
+    from bigimg.readers.plates.source import open_field
+
+    if (plate := plate_among(path, asked)) is None:
+        return open_folder(path, series=asked.series, **asked.of_readers)
+    if asked.series is None:
+        ways = ["choose one field, as by series='B03/0'", "unpack it for a plate of all"]
+        raise InputError(f"{path}: a plate inside a zip file:", ways=ways)
+    return open_field(plate, asked.series)
 
 
 def may_be_store(source: str | os.PathLike[str]) -> bool:
