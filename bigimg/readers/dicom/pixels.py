@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import struct
-import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from bigimg.readers.codestreams import jpeg_is_cut
 from bigimg.readers.raw.compressed import read_bytes
 from bigimg.readers.raw.plain import read_once
 from bigimg.readers.raw.streams import Packing
+from bigimg.system.shared import Shared
 from bigimg.types import Array, DType
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -79,7 +79,10 @@ class Pixels:
     """Whether a frame is a tile of a slide: imagecodecs then decodes JPEG and JPEG 2000, as the readers of slides do.
     libjpeg itself makes RGB of these; pydicom does it afterwards, takes six times as long, and does not look whether
     the picture is RGB already, which the headers of slides often fail to say."""
-    _table: _FrameTable = field(default_factory=lambda: _FrameTable(), compare=False, repr=False)
+    _table: Shared[Array] = field(default_factory=Shared, compare=False, repr=False)
+    """Of a compressed file, of shape (frames, 2): where the fragments of each frame begin and end."""
+    _whole: Shared[Array] = field(default_factory=Shared, compare=False, repr=False)
+    """The pixels of a file that is read as a whole."""
 
     @property
     def colored(self) -> bool:
@@ -151,7 +154,7 @@ class Pixels:
 
     def close(self) -> None:
         """Drop the inflated pixels; no file is open between reads."""
-        self._table.whole = None
+        self._whole.take()
 
     def _window(self, frame: int, rows: slice, columns: slice) -> Array:
         dtype = self.dtype.newbyteorder(">" if self.syntax == BIG_ENDIAN else "<")
@@ -208,19 +211,20 @@ class Pixels:
         return self._checked(array, frame)
 
     def _inflated(self, frame: int) -> Array:
-        with self._table.lock:
-            if self._table.whole is None:
-                from pydicom import dcmread
-
-                errors = (RuntimeError, ValueError, AttributeError, EOFError)
-                wrong = reading(self.path, errors, DAMAGED, what="its pixels make no sense")
-                with wrong, opened(self.path, self.packing) as file:
-                    if self.syntax == DEFLATED:
-                        inflated_bytes(self.path, file)
-                        file.seek(0)
-                    self._table.whole = dcmread(file, force=True).pixel_array
-            whole = self._table.whole
+        whole = self._whole.get(self._unpacked)
         return self._checked(whole[frame] if self.frames > 1 else whole, frame)
+
+    def _unpacked(self) -> Array:
+        from pydicom import dcmread
+
+        errors = (RuntimeError, ValueError, AttributeError, EOFError)
+        wrong = reading(self.path, errors, DAMAGED, what="its pixels make no sense")
+        with wrong, opened(self.path, self.packing) as file:
+            if self.syntax == DEFLATED:
+                inflated_bytes(self.path, file)
+                file.seek(0)
+            found: Array = dcmread(file, force=True).pixel_array
+        return found
 
     def _checked(self, array: Array, frame: int) -> Array:
         """Return a decoded frame; refuse one that is not as the header says."""
@@ -257,28 +261,13 @@ class Pixels:
 
     def _coded(self, file: BinaryIO, frame: int) -> bytes:
         """Return the bytes of a compressed frame; refuse a JPEG that is cut, which decoders may not notice."""
-        with self._table.lock:
-            if self._table.found is None:
-                self._table.found = _find_frames(file, self.offset, self.frames, self.extended)
-            start, end = self._table.found[frame].tolist()
+        table = self._table.get(lambda: _find_frames(file, self.offset, self.frames, self.extended))
+        start, end = table[frame].tolist()
         coded = b"".join(_fragments(_at(file, start, end - start), start))
         if jpeg_is_cut(coded):
             raise ValueError("its JPEG stream has no end")
         check_coded_size(coded, self.rows * self.columns * self.samples)
         return coded
-
-
-class _FrameTable:
-    """The table of frames of a compressed file, found at the first read, or the pixels of a deflated file."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.found: Array | None = None
-        """Of shape (frames, 2): where the fragments of each frame begin and end in the file."""
-        self.whole: Array | None = None
-
-    def __reduce__(self) -> tuple[type[_FrameTable], tuple[()]]:
-        return _FrameTable, ()
 
 
 def _find_frames(file: BinaryIO, offset: int, frames: int, extended: tuple[bytes, bytes]) -> Array:

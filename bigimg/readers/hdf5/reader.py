@@ -32,11 +32,9 @@ def hdf5_reader(
     InputError
         Chunks were never written, and ``allow_partial`` is not given.
     """
-    order = [dims.index(name) for name in spec.dims]
     spec = checked_written(
-        spec, pixels.written().transpose(order), spec.dims, source=source, allow_partial=allow_partial,
-        steps=tuple(pixels.steps[axis] for axis in order),
-    )  # fmt: skip
+        spec, pixels.written(), dims, source=source, allow_partial=allow_partial, steps=pixels.steps
+    )
     layout = pixels.layout
     packing = " ".join(NAMES[number] for number, _ in layout.filters) or "not packed"
     how = "in one piece" if layout.chunks is None else f"in chunks of {' x '.join(map(str, layout.chunks))}"

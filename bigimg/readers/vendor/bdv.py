@@ -22,10 +22,11 @@ from bigimg.errors import InputError, damage, reading
 from bigimg.geometry.axes import Axis, long_unit
 from bigimg.geometry.spec import Channel, ImageSpec, SpacingNote
 from bigimg.readers.allowed import known_channels, known_unit
-from bigimg.readers.hdf5.inside import find_inside, import_h5py, reading_hdf5
+from bigimg.readers.beside import file_beside
+from bigimg.readers.extras import imported
+from bigimg.readers.hdf5.inside import find_inside, reading_hdf5
 from bigimg.readers.hdf5.pixels import Hdf5Pixels
 from bigimg.readers.hdf5.reader import hdf5_reader
-from bigimg.readers.raw.detached import in_folder
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.several import Named, pick
 from bigimg.types import Array, DType, Shape
@@ -79,7 +80,7 @@ def open_bdv(source: str, *, series: int | str | None = None, allow_partial: boo
     """
     xml, why = (source, "") if _is_xml(source) else _beside(source)
     setups, times, path = _read_xml(xml) if xml else ([], [], source)
-    h5py = import_h5py(source)
+    h5py = imported("h5py", source)
     with reading_hdf5(path), h5py.File(path, "r") as file:
         there = sorted(int(name[1:]) for name in file if re.fullmatch(r"s\d{2,6}", name))
         times = times or sorted(int(name[1:]) for name in file if re.fullmatch(r"t\d{5,7}", name))
@@ -152,7 +153,7 @@ def _read_xml(path: str) -> tuple[list[Setup], list[int], str]:
         name = _text(loader, "hdf5")
     if not setups or not times:
         raise damage(path, f"has {len(setups)} setups and {len(times)} time points")
-    return setups, times, in_folder(path, name)
+    return setups, times, file_beside(path, name)
 
 
 def _child(parent: Any, name: str) -> Any:

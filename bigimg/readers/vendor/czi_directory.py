@@ -15,12 +15,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from bigimg.errors import InputError, MissingExtraError, damage, one_line
+from bigimg.errors import InputError, damage, one_line
+from bigimg.readers.extras import imported
 from bigimg.readers.logged import logged_warnings
 from bigimg.readers.raw.plain import RawFile
 from bigimg.readers.vendor.czi_times import recorded_times
 from bigimg.types import Array, Shape
-from bigimg.version import install_line
 
 SERIES = {"S": "scene", "V": "view", "R": "angle", "I": "illumination"}
 """Axes of which each index is an image of its own, and what one is called."""
@@ -85,11 +85,7 @@ def read_directory(path: str, file: RawFile) -> Directory:
     InputError
         The file is cut, damaged, was not finished, or is one of a set.
     """
-    try:
-        import czifile
-    except ImportError:
-        what = "is a Zeiss CZI, which czifile reads, and that is not installed"
-        raise MissingExtraError(f"{path}: {what}: {install_line('bio')}") from None
+    czifile = imported("czifile", path)
     errors = (ValueError, struct.error, LookupError, ArithmeticError, SyntaxError)  # SyntaxError: of XML
     try:
         with logged_warnings("czifile"), czifile.CziFile(path) as czi:

@@ -19,11 +19,13 @@ from bigimg.geometry.axes import Axis, long_unit
 from bigimg.geometry.even import even_step
 from bigimg.geometry.spec import Channel, ImageSpec, SpacingNote
 from bigimg.readers.allowed import known_channels, known_unit, public_and_private
+from bigimg.readers.extras import imported
 from bigimg.readers.hdf5.datasets import open_dataset
-from bigimg.readers.hdf5.inside import find_inside, import_h5py, reading_hdf5
+from bigimg.readers.hdf5.inside import find_inside, reading_hdf5
 from bigimg.readers.hdf5.pixels import Hdf5Pixels
 from bigimg.readers.hdf5.reader import attributes, hdf5_reader, text_of
 from bigimg.readers.raw.plain import RawReader
+from bigimg.readers.values import color_of, finite
 from bigimg.types import Array, Json, Shape
 
 MOST_VIEWS = 1_000_000
@@ -54,7 +56,7 @@ def open_imaris(source: str, *, series: int | str | None = None, allow_partial: 
     """
     if series not in (None, 0):
         return open_dataset(source, series=series, allow_partial=allow_partial)
-    h5py = import_h5py(source)
+    h5py = imported("h5py", source)
     with reading_hdf5(source), h5py.File(source, "r") as file:
         names = _names(source, file)
         about = _about(source, file, names.shape[1])
@@ -123,12 +125,8 @@ def _axes(
     step = _time_step(sizes[0], times, notes)
     axes = [Axis("t", sizes[0], step or 1.0, "second" if step else None), Axis("c", sizes[1])]
     for number, (name, size) in zip((2, 1, 0), zip("zyx", sizes[2:], strict=True), strict=True):
-        try:
-            low, high = (float(text_of(image, f"Ext{end}{number}")) for end in ("Min", "Max"))
-        except ValueError:
-            low = high = math.nan
-        spacing = (high - low) / size
-        if not 0 < spacing < math.inf:
+        low, high = (finite(text_of(image, f"Ext{end}{number}")) for end in ("Min", "Max"))
+        if low is None or high is None or not 0 < (spacing := (high - low) / size) < math.inf:
             notes.append(SpacingNote(f"the file gives no spacing along {name}; 1 is assumed", name))
             axes.append(Axis(name, size))
         else:
@@ -180,7 +178,7 @@ def _color(attributes: Mapping[str, Any]) -> str | None:
     parts = _numbers(text_of(attributes, "Color"))
     if text_of(attributes, "ColorMode") == "TableColor" or len(parts) != 3:
         return None
-    return "".join(f"{round(255 * min(max(part, 0.0), 1.0)):02X}" for part in parts)
+    return color_of(round(255 * min(max(part, 0.0), 1.0)) for part in parts)
 
 
 def _window(about: Mapping[str, Mapping[str, Any]]) -> tuple[float, float] | None:
@@ -192,11 +190,9 @@ def _window(about: Mapping[str, Mapping[str, Any]]) -> tuple[float, float] | Non
 
 def _numbers(text: str) -> list[float]:
     """Return the words of a text as numbers; none where one is no finite number."""
-    try:
-        found = [float(word) for word in text.split()]
-    except ValueError:
-        return []
-    return found if all(map(math.isfinite, found)) else []
+    words = text.split()
+    found = [number for number in map(finite, words) if number is not None]
+    return found if len(found) == len(words) else []
 
 
 def _fields(about: Mapping[str, Mapping[str, Any]]) -> dict[str, Json]:
