@@ -25,7 +25,7 @@ from bigimg.geometry.affine import as_affine, in_units
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.levels import same_place
 from bigimg.geometry.spec import Channel
-from bigimg.omezarr.finer import finer_of_json
+from bigimg.omezarr.finer import finer_of
 from bigimg.omezarr.manifest import Manifest, Record, attributes_of, check_small, read_object, record_of
 from bigimg.omezarr.metadata import ATTRIBUTES, MANIFEST, array_documents, dumps, group_documents
 from bigimg.omezarr.objects import Location
@@ -271,7 +271,7 @@ def changes_between(before: Attributes, after: Attributes, file: str) -> tuple[s
 
 def _first(attributes: Attributes) -> int:
     """Return which level of the image the first one is that is stored."""
-    finer = finer_of_json(attributes["bigimg"].get("source"))
+    finer = finer_of(attributes["bigimg"])
     return 0 if finer is None else len(finer.shapes)
 
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from bigimg.conversion.block import channel_statistics
 from bigimg.errors import InputError, InputNotFoundError, MissingExtraError
 from bigimg.geometry.holes import holes_in
-from bigimg.omezarr.finer import Finer, finer_of_json
+from bigimg.omezarr.finer import Finer, finer_of
 from bigimg.omezarr.parse import NONSENSE
 from bigimg.omezarr.store import Store
 from bigimg.pyramid.made_level import made_levels
@@ -19,10 +19,10 @@ from bigimg.types import Array, Method, Region
 from bigimg.verification.report import Finding, Findings
 
 
-def finer_of(root: Mapping[str, Any] | None) -> Finer | None:
+def finer_if_sound(root: Mapping[str, Any] | None) -> Finer | None:
     """Return what the attributes of an image say of levels that are not stored; None where all are, or if damaged."""
     try:
-        return finer_of_json((root or {})["bigimg"].get("source"))
+        return finer_of((root or {})["bigimg"])
     except NONSENSE:
         return None
 
