@@ -17,7 +17,7 @@ from bigimg.conversion.target import checked_target
 from bigimg.errors import InputError, OutputError, UsageError, counted
 from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.documents import is_key
-from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, MANIFEST
+from bigimg.omezarr.metadata import LABELS
 from bigimg.omezarr.packed import (
     DIRECTORY_BYTES,
     PACKED,
@@ -70,8 +70,7 @@ def pack_store(
     path = checked_target(target, tree.path, overwrite=overwrite, labels=labels)
     if not is_packed(target):
         raise UsageError(f"{target}: a store in one file has a name that ends in {PACKED}: give it one")
-    version, before = _version(tree), _documents(tree.folder)
-    objects = objects_below(tree.folder)
+    version, objects = _version(tree), objects_below(tree.folder)
     _check(path, objects, memory)
     with (
         commit.staged(path, None, overwrite=overwrite, one_file=True, labels=labels) as staging,
@@ -79,9 +78,7 @@ def pack_store(
     ):
         meter = Meter(sum(objects.values()), report)
         meter.begin("packing")
-        write_packed(tree.folder, staging.made, version, meter.advance)
-        if _documents(tree.folder) != before:
-            raise InputError(f"{tree.path}: was edited while it was packed: pack it again")
+        write_packed(tree.folder, objects, staging.made, version, meter.advance)
         commit.hook("packed")
     return Packed(
         tree.path, os.fspath(target), len(objects), sum(objects.values()), time.monotonic() - started
@@ -100,12 +97,6 @@ def _version(tree: Tree) -> str | None:
         )
     version = ome_block(node["attributes"]).get("version")
     return version if isinstance(version, str) else None
-
-
-def _documents(folder: Path) -> list[bytes | None]:
-    """Return the two documents that an edit changes."""
-    paths = [folder / ATTRIBUTES[3], folder / MANIFEST / ATTRIBUTES[3]]
-    return [path.read_bytes() if path.is_file() else None for path in paths]
 
 
 def unpack_store(

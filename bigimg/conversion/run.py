@@ -46,7 +46,7 @@ from bigimg.geometry.holes import holes_of_levels
 from bigimg.geometry.region import grid, overlap, pieces, shift
 from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.metadata import LABELS
-from bigimg.omezarr.packed import is_packed, write_packed
+from bigimg.omezarr.packed import is_packed, objects_below, write_packed
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.places.staging import staging_folder
 from bigimg.planning.blocks import Sweep, strip_step, walk
@@ -171,7 +171,7 @@ def run(
             )
         if staging.one_file:
             done.meter.begin("packing")
-            write_packed(staging.store, staging.made, plan.ome_version)
+            write_packed(staging.store, objects_below(staging.store), staging.made, plan.ome_version)
             commit.hook("packed")
     return Result(plan, done.meter.seconds, done.stored_bytes, plan.objects, statistics, done.resumed)
 

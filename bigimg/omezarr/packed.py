@@ -13,7 +13,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bigimg.errors import InputError
@@ -82,9 +82,12 @@ def objects_below(folder: Path) -> dict[str, int]:
 
 def _place(key: str) -> tuple[object, ...]:
     """Return by what keys are sorted: documents before pixels, higher ones first, numbers by their value."""
-    document = key.rpartition("/")[2] == ATTRIBUTES[3]
     parts = [(int(part), part) if part.isdecimal() else (-1, part) for part in key.split("/")]
-    return (0, len(parts), parts) if document else (1, 0, parts)
+    return (0, len(parts), parts) if _is_document(key) else (1, 0, parts)
+
+
+def _is_document(key: str) -> bool:
+    return key.rpartition("/")[2] == ATTRIBUTES[3]
 
 
 def comment_of(version: str | None) -> bytes:
@@ -134,13 +137,17 @@ def _promises(end: bytes) -> bool:
 
 
 def write_packed(
-    folder: Path, file: Path, version: str | None, advance: Callable[[int], None] | None = None
-) -> int:
-    """Pack the store in ``folder`` into the new ``file``, and return how many objects it holds.
+    folder: Path, objects: Mapping[str, int], file: Path, version: str | None,
+    advance: Callable[[int], None] | None = None,
+) -> None:  # fmt: skip
+    """Pack the store in ``folder`` into the new ``file``.
 
     Parameters
     ----------
-    folder, file : Path
+    folder : Path
+    objects : mapping of str to int
+        Those of :func:`objects_below`.
+    file : Path
     version : str, optional
         Of OME-Zarr; None for a hierarchy of zarr that is none.
     advance : callable, optional
@@ -149,9 +156,8 @@ def write_packed(
     Raises
     ------
     InputError
-        See :func:`objects_below`; or an object became longer or shorter meanwhile.
+        An object became longer or shorter meanwhile, or a document was edited.
     """
-    objects = objects_below(folder)
     with open(file, "xb") as out, zipfile.ZipFile(out, "w") as archive:
         archive.comment = comment_of(version)
         for key, length in objects.items():
@@ -166,4 +172,6 @@ def write_packed(
                         advance(len(piece))
             if written != length:
                 raise InputError(f"{folder / key}: changed while it was packed: pack the store again")
-    return len(objects)
+        for info in filter(lambda info: _is_document(info.filename), archive.infolist()):
+            if zlib.crc32((folder / info.filename).read_bytes()) != info.CRC:
+                raise InputError(f"{folder}: was edited while it was packed: pack it again")

@@ -318,13 +318,23 @@ def test_any_hierarchy_of_zarr_3_is_packed(tmp_path: Path) -> None:
     assert tree(tmp_path / "b.zarr") == tree(tmp_path / "a.zarr")
 
 
-def test_an_edit_meanwhile_is_noticed(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("edited", ["", "labels/m"])
+def test_an_edit_meanwhile_is_noticed(
+    edited: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the store and of a label image in it: each document is compared with what was packed of it."""
     write = packing.write_packed
 
-    def slow(*args: Any) -> int:
-        done = write(*args)
-        bigimg.edit(store, spacing="z=9um")
-        return done
+    def slow(*args: Any) -> None:
+        left = len(list(store.rglob("zarr.json")))
+
+        def tell(_: int) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                bigimg.edit(store / edited, spacing="z=9um")
+
+        write(*args[:-1], tell)
 
     monkeypatch.setattr(packing, "write_packed", slow)
     with pytest.raises(InputError, match="was edited while it was packed: pack it again"):
