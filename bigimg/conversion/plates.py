@@ -39,7 +39,6 @@ from bigimg.errors import (
     AGAIN,
     InputError,
     IntegrityError,
-    OutputError,
     UsageError,
     counted,
     few,
@@ -56,7 +55,7 @@ from bigimg.omezarr.plates import (
     well_attributes,
 )
 from bigimg.places.staging import staging_folder
-from bigimg.planning.memory import human_bytes
+from bigimg.planning.disk import check_free, free_bytes
 from bigimg.planning.options import Options
 from bigimg.planning.plan import ConversionPlan
 from bigimg.planning.plate_plan import FieldPlan, PlatePlan, field_plan
@@ -273,17 +272,11 @@ def _check_room(plan: PlatePlan, unfinished: Sequence[FieldPlan], folder: Path) 
     OutputError
         There is none: nothing is begun.
     """
-    free = shutil.disk_usage(folder).free
     decoded = sum(each.decoded_bytes for each in unfinished)
     scratch = max((each.scratch_bytes for each in unfinished), default=0)
-    if int(decoded * SPARE) + scratch <= free or int(decoded * 0.95 / plan.compression) + scratch <= free:
-        return
-    needed = int(decoded / plan.compression) + scratch
-    raise OutputError(
-        f"{plan.target}: its {len(unfinished)} fields need about {human_bytes(needed)} of disk, "
-        f"{human_bytes(free)} are free:",
-        ways=["make room", "choose another disk", "codec='zstd'"],
-    )
+    if int(decoded * SPARE) + scratch > free_bytes(folder):
+        needed, who = int(decoded / plan.compression) + scratch, f"its {len(unfinished)} fields"
+        check_free(plan.target, folder, needed, who=who, about=True, ways=["codec='zstd'"])
 
 
 def _overall(

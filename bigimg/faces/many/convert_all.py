@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gc
 import os
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
@@ -27,6 +26,7 @@ from bigimg.omezarr.open import open_store
 from bigimg.omezarr.tree import tree_of
 from bigimg.opening.open import open_source
 from bigimg.opening.sources import split
+from bigimg.planning.disk import check_free, free_bytes
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, options
 from bigimg.planning.plan import ConversionPlan
@@ -223,7 +223,7 @@ def _planned(
 ) -> ManyPlan:  # fmt: skip
     sizes = tuple(_size(item.source) for item in items)
     finished = tuple(_is_finished(item, asked, opening) for item in items)
-    free = shutil.disk_usage(_existing(Path(os.path.abspath(into)))).free
+    free = free_bytes(_existing(Path(os.path.abspath(into))))
     todo = [(size, item) for size, item, done in zip(sizes, items, finished, strict=True) if not done]
     needed = None
     if (size := sum(size for size, _ in todo)) * SURELY > free and (
@@ -286,13 +286,11 @@ def _grows(todo: list[tuple[int, Item]], settings: Mapping[str, Any]) -> float |
 
 
 def _check_room(planned: ManyPlan, into: str | os.PathLike[str]) -> None:
-    needed, left = planned.needed_bytes, len(planned.items) - sum(planned.finished)
-    if needed is not None and needed > planned.free_bytes:
-        raise OutputError(
-            f"{os.fspath(into)}: {counted(left, 'store')} need about {human_bytes(needed)} of disk (estimated from "
-            f"{min(left, SAMPLES)} of them), {human_bytes(planned.free_bytes)} are free:",
-            ways=["make room", "choose another disk", "levels_only=True", "give fewer files"],
-        )
+    left = len(planned.items) - sum(planned.finished)
+    if planned.needed_bytes is not None:
+        who = f"{counted(left, 'store')} (of which {min(left, SAMPLES)} were looked at)"
+        ways = ["levels_only=True", "give fewer files"]
+        check_free(into, Path(into), planned.needed_bytes, who=who, about=True, ways=ways)
 
 
 def _size(source: str) -> int:
