@@ -32,7 +32,10 @@ MEMBER = struct.Struct("<4s5H3I2H")
 """Local header of a member, in front of its name."""
 LOCKED_OR_LATER = 1 | 8
 """Flags of a member whose content is encrypted, or whose lengths follow it."""
-END = b"PK\5\6"
+ENTRY_BYTES = 46
+"""Of a member in the directory, in front of its name."""
+END, END_BYTES, FAR, FAR_BYTES = b"PK\5\6", 22, b"PK\6\7", 20
+"""The end of the file, in front of its comment; what is in front of that where the file is large."""
 TAIL_BYTES = 1 << 12
 """Bytes in which the end of the file is looked for, with its comment."""
 HEAD_BYTES = 1 << 18
@@ -125,6 +128,33 @@ def first_documents(file: int, length: int) -> dict[str, bytes] | None:
         found[name.decode("utf-8", "replace")] = data
         at = begin + size
     return None
+
+
+def most_members(file: int, length: int) -> int:
+    """Return how many members the open zip file has at most, by the length of its directory, which is not read.
+
+    Parameters
+    ----------
+    file : int
+        Descriptor.
+    length : int
+        Of the file, in bytes.
+
+    Raises
+    ------
+    zipfile.BadZipFile
+        It has no end as zip files have it.
+    """
+    longest = FAR_BYTES + END_BYTES + (1 << 16)  # with the longest comment
+    tail = files.read_at(file, longest, max(0, length - longest))
+    at = tail.rfind(END)
+    if at < 0 or len(tail) < at + END_BYTES:
+        raise zipfile.BadZipFile("File is not a zip file")
+    size = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if size == 0xFFFFFFFF and tail[at - FAR_BYTES : at].startswith(FAR):
+        where = int.from_bytes(tail[at - 12 : at - 4], "little")
+        size = int.from_bytes(files.read_at(file, 8, where + 40), "little")
+    return min(size, length) // ENTRY_BYTES
 
 
 def _promises(end: bytes) -> bool:
