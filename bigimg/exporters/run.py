@@ -21,8 +21,8 @@ from bigimg.geometry.holes import said
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.sources import is_place
 from bigimg.planning.disk import check_free
+from bigimg.planning.lines import LIBRARIES_BYTES
 from bigimg.planning.memory import human_bytes
-from bigimg.planning.plan import LIBRARIES_BYTES
 from bigimg.planning.room import room
 from bigimg.reader import Reader
 from bigimg.types import Json, Opening
