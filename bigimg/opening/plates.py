@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bigimg.errors import InputError, UsageError, few
+from bigimg.errors import InputError, UsageError
 from bigimg.geometry.lengths import Pixels
 from bigimg.omezarr.open import open_store
-from bigimg.omezarr.plate_tree import fields_of, well_named
+from bigimg.omezarr.plate_tree import field_in, fields_of, well_named
 from bigimg.omezarr.plates import FieldMeta, PlateMeta
 from bigimg.omezarr.store import Store
 from bigimg.omezarr.tree import Tree, join
@@ -87,7 +87,7 @@ class Plate:
     def open(
         self,
         well: str,
-        field: int | str = 0,
+        field: int | str | None = 0,
         *,
         level: int = 0,
         raw: bool = False,
@@ -100,7 +100,7 @@ class Plate:
         well : str
             ``B/03``, ``B03`` or ``b3``.
         field : int or str
-            Its number or path.
+            Its number or path; None is the first.
 
         Raises
         ------
@@ -112,17 +112,10 @@ class Plate:
         store = self.store(well, field)
         return open_image(store, level=level, memory=self.memory, raw=raw, chunks=chunks)
 
-    def store(self, well: str, field: int | str = 0) -> Store:
+    def store(self, well: str, field: int | str | None = 0) -> Store:
         """Return the opened store of one field, with all its levels."""
-        found = self.well(well)
-        path = str(field)
-        if path not in (known := [each.path for each in found.fields]):
-            if not isinstance(field, int) or not 0 <= field < len(known) or any(map(str.isdecimal, known)):
-                raise UsageError(
-                    f"{self.source}: no field {field!r} in well {found.name}; there are {few(known)}"
-                )
-            path = known[field]
-        return open_store(self.tree, series=join(found.name, path))
+        path = well_named(self.meta, well, source=self.source).path
+        return open_store(self.tree, series=field_in(self.tree, path, field))
 
     def __getitem__(self, key: str | tuple[str, int | str]) -> xarray.DataArray:
         well, number = key if isinstance(key, tuple) else (key, None)
@@ -130,8 +123,6 @@ class Plate:
             raise UsageError(
                 f"{self.source}: give a well, or a well and a field, as in plate['{self.wells[0]}', 0]"
             )
-        if number is None:
-            number = self.well(well).fields[0].path
         return self.open(well, number)
 
     def __iter__(self) -> Iterator[Well]:
