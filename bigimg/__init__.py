@@ -37,12 +37,13 @@ if TYPE_CHECKING:
     from bigimg.faces.upgrade import upgrade as upgrade
     from bigimg.faces.verify import verify as verify
     from bigimg.functions import *  # noqa: F403
+    from bigimg.opening.info import info as info
     from bigimg.opening.open import imread as imread
-    from bigimg.opening.open import info as info
 
 _HOME = {
     **dict.fromkeys(HOME, "functions"),
-    **dict.fromkeys(("imread", "info"), "opening.open"),
+    "imread": "opening.open",
+    "info": "opening.info",
     **dict.fromkeys(("plan", "convert", "write"), "faces.convert"),
     **dict.fromkeys(("pack", "unpack"), "faces.packing"),
     **{
