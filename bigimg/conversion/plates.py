@@ -20,7 +20,6 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,7 +32,7 @@ from bigimg.conversion.estimate import probe_all
 from bigimg.conversion.identity import chosen, fingerprint, identity
 from bigimg.conversion.planned import planned
 from bigimg.conversion.progress import Progress, Report, reporting
-from bigimg.conversion.run import run
+from bigimg.conversion.run import Running, run
 from bigimg.conversion.target import checked_target
 from bigimg.errors import (
     AGAIN,
@@ -146,16 +145,7 @@ def plan_plate(
 
 
 def run_plate(
-    plan: PlatePlan,
-    source: PlateSource,
-    options: Options,
-    opening: Mapping[str, Any],
-    *,
-    executor: Executor | None = None,
-    progress: bool | Report | None = None,
-    resume: bool = True,
-    overwrite: bool = False,
-    sync: bool = True,
+    plan: PlatePlan, source: PlateSource, options: Options, opening: Mapping[str, Any], how: Running
 ) -> PlateResult:
     """Convert the fields of ``source`` one after the other into the plate ``plan.target``.
 
@@ -165,8 +155,7 @@ def run_plate(
         That of :func:`plan_plate`, of the same source and options.
     source, options, opening
         As of :func:`plan_plate`.
-    executor, progress, resume, overwrite, sync
-        As of :func:`bigimg.conversion.run.run`.
+    how : Running
 
     Raises
     ------
@@ -176,19 +165,19 @@ def run_plate(
         As :func:`bigimg.conversion.run.run`.
     """
     started = time.monotonic()
-    target = checked_target(plan.target, source.source, overwrite=overwrite)
+    target = checked_target(plan.target, source.source, overwrite=how.overwrite)
     resident = resident_bytes()
     stored = resumed = done = 0
     with (
         commit.staged(
             target,
             _known_by(source, options, opening),
-            resume=resume,
-            overwrite=overwrite,
-            sync=sync,
+            resume=how.resume,
+            overwrite=how.overwrite,
+            sync=how.sync,
             parts=True,
         ) as staging,
-        reporting(progress) as report,
+        reporting(how.progress) as report,
     ):
         fields = _Fields(staging, plan)
         damaged: list[str] = []
@@ -209,10 +198,8 @@ def run_plate(
                             resumed += 1
                         else:
                             again = fields.begin(placed.path, known)
-                            result = run(
-                                made, reader, executor=executor, progress=tell or False, resume=again, sync=sync,
-                                labels=labels,
-                            )  # fmt: skip
+                            of_field = replace(how, progress=tell or False, resume=again, overwrite=False)
+                            result = run(made, reader, of_field, labels=labels)
                             stored += result.stored_bytes
                             heap_trimmer.trim()  # else what each field leaves behind adds up
                             commit.hook("field")

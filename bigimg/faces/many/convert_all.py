@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import os
 import time
@@ -17,7 +16,7 @@ from bigimg.conversion.identity import request
 from bigimg.conversion.progress import Progress, Report, reporting
 from bigimg.conversion.sidecar import path_from
 from bigimg.errors import BigimgError, OutputError, UsageError, counted
-from bigimg.faces.convert import convert_to_store, plan
+from bigimg.faces.convert import convert_to_store, parted, plan
 from bigimg.faces.many.report import Conversions, table
 from bigimg.faces.many.sources import Item, items_of
 from bigimg.faces.plates import plate_source
@@ -25,7 +24,6 @@ from bigimg.omezarr.manifest import read_provenance
 from bigimg.omezarr.open import open_store
 from bigimg.omezarr.tree import tree_of
 from bigimg.opening.open import open_source
-from bigimg.opening.sources import split
 from bigimg.planning.disk import check_free, free_bytes
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, options
@@ -84,7 +82,8 @@ def plan_all(sources: Sources, into: str | os.PathLike[str], **settings: Any) ->
     InputNotFoundError, UsageError
         As :func:`convert_all`.
     """
-    asked, opening = _checked(settings)
+    _, opening, others = parted(settings)
+    asked = options(**others)
     return _planned(items_of(sources, into, _ending(asked)), into, asked, opening, settings)
 
 
@@ -137,7 +136,8 @@ def convert_all(
     OutputError
         The disk has no room for all, or the report cannot be written.
     """
-    asked, opening = _checked(settings)
+    _, opening, others = parted(settings)
+    asked = options(**others)
     items = items_of(sources, into, _ending(asked))
     started = time.monotonic()
     try:
@@ -204,17 +204,6 @@ class _Share:
 
 def _ending(asked: Options) -> str:
     return ".levels.ome.zarr" if asked.levels_only else ".ome.zarr"
-
-
-def _checked(settings: Mapping[str, Any]) -> tuple[Options, Opening]:
-    """Return the options of the conversions, and those of the sources."""
-    opening, others = split(settings)
-    known = {field.name for field in dataclasses.fields(Options)}
-    if unknown := [name for name in others if name not in known]:
-        raise UsageError(
-            f"convert_all: there is no option {unknown[0]!r}; there are {', '.join(sorted(known))}"
-        )
-    return options(**others), opening
 
 
 def _planned(
