@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bigimg.conversion.commit import is_full
 from bigimg.conversion.identity import request
 from bigimg.conversion.progress import Progress, Report, reporting
 from bigimg.conversion.sidecar import path_from
@@ -115,7 +116,7 @@ def convert_all(
     report : path, optional
         A CSV file with a line for each source: source, target, state, seconds, bytes, message. The state is
         ``converted``, ``finished`` (by an earlier run), ``failed``, or of a run that was stopped ``interrupted`` and
-        ``waiting``. It is written line by line. The message is that of the error, or says which image of a file that
+        ``waiting``; once the disk is full the others wait. It is written line by line. The message is that of the error, or says which image of a file that
         holds several was converted.
     executor, progress, resume, overwrite, sync :
         As in :func:`bigimg.convert`; the progress is that of all files, in bytes of the sources.
@@ -147,11 +148,14 @@ def convert_all(
     planned = _planned(items, into, asked, opening, settings)
     _check_room(planned, into)
     whole = sum(size for size, done in zip(planned.source_bytes, planned.finished, strict=True) if not done)
-    before = 0
+    before, full = 0, False
     with table(items, report) as rows, reporting(progress) as tell:
         for number, item in enumerate(items):
             if planned.finished[number]:
                 rows.add("finished")
+                continue
+            if full:
+                rows.add("waiting")
                 continue
             inner = _Share(
                 tell,
@@ -180,6 +184,7 @@ def convert_all(
                     else f"{item.source}: {type(error).__name__}: {error}"
                 )
                 rows.add("failed", time.monotonic() - begun, message=message)
+                full = is_full(error)
                 del error
                 gc.collect()  # it held what its frames held, such as the pixels of a block
             before += planned.source_bytes[number]

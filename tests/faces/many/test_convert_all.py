@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import re
 import shutil
 import signal
@@ -143,6 +145,24 @@ def test_an_error_that_nobody_thought_of_is_passed_by_too(
     monkeypatch.setattr("bigimg.faces.many.convert_all.convert_to_store", broken)
     found = bigimg.convert_all([files / "0.tif"], tmp_path / "out", **QUIET)
     assert found.rows[0].message == f"{files / '0.tif'}: RuntimeError: a library broke"
+
+
+def test_once_the_disk_is_full_the_others_wait(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bigimg.convert_all([files / "3.tif"], tmp_path / "out", **QUIET)
+
+    def full(step: str) -> None:
+        if step == "swept":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(commit, "hook", full)
+    some = [files / f"{n}.tif" for n in (0, 2, 3)]
+    found = bigimg.convert_all(some, tmp_path / "out", report=tmp_path / "r.csv", **QUIET)
+    assert states(found) == ["failed", "waiting", "finished"]
+    assert [row["state"] for row in rows_of(tmp_path / "r.csv")] == states(found)
+    assert "0 converted (0 B), 1 finished before, 1 failed, 1 not begun" in str(found)
+    assert "make room and run the same command again" in found.rows[0].message
 
 
 def test_the_disk_for_all_is_compared_with_what_is_free_first(
