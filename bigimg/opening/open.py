@@ -34,7 +34,7 @@ from bigimg.opening.sources import (
 )
 from bigimg.places.address import is_store_url, other_scheme, redacted
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
-from bigimg.reader import Reader, as_part
+from bigimg.reader import Reader, as_part, check_source
 from bigimg.readers.arrays.array import ArrayReader, checked_world, is_computed, read_labelled
 from bigimg.readers.registry import no_options
 from bigimg.system.processes import usable_cpus
@@ -161,7 +161,7 @@ def open(
         source = levels_of_tree(source)[level]
     elif _is_read(source):
         reader = levels_of_source(source, **opening)[level]
-        getattr(reader, "check", lambda: None)()  # a level of which the source is gone
+        check_source(reader)
         return _labelled(reader, memory, raw=raw, chunks=chunks)
     else:
         checked_level(level, 1, "array")

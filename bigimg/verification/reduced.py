@@ -14,7 +14,7 @@ from bigimg.omezarr.parse import NONSENSE
 from bigimg.omezarr.store import Store
 from bigimg.pyramid.made_level import made_levels
 from bigimg.pyramid.partial import Partial
-from bigimg.reader import Reader
+from bigimg.reader import Reader, open_source_of
 from bigimg.types import Array, Method, Region
 from bigimg.verification.report import Finding, Findings
 
@@ -59,7 +59,7 @@ def remade(source: Reader | None, store: Store, found: Findings, file: str, name
         return None
     first = store.spec(0)
     try:
-        getattr(source, "open", lambda: None)()
+        open_source_of(source)
     except MissingExtraError:
         raise
     except InputNotFoundError as error:  # the store itself is whole
