@@ -66,18 +66,13 @@ type Task = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """How a conversion is run; whatever is chosen here, the store is the same."""
+    """How a conversion is run, as :func:`bigimg.convert` has it; whatever is chosen here, the store is the same."""
 
     executor: Executor | None = None
-    """Anything with ``submit``. The default is an active dask client, else threads."""
     progress: bool | Report | None = None
-    """See :func:`~bigimg.conversion.progress.reporting`."""
     resume: bool = True
-    """Continue what an earlier run left of the same target."""
     overwrite: bool = False
-    """Let the new store replace an existing one, once it is complete."""
     sync: bool = True
-    """Sync everything to the disk before the store gets its name."""
 
 
 @dataclass(frozen=True, slots=True)

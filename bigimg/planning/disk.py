@@ -9,8 +9,6 @@ from pathlib import Path
 from bigimg.errors import OutputError
 from bigimg.planning.memory import human_bytes
 
-WAYS = ("make room", "choose another disk")
-
 
 def free_bytes(folder: Path) -> int:
     """Return how many bytes are free on the disk of ``folder``."""
@@ -20,7 +18,7 @@ def free_bytes(folder: Path) -> int:
 def check_free(
     target: object, folder: Path, needed: int, *, who: str = "", about: bool = False, ways: Sequence[str] = ()
 ) -> None:
-    """Return if the disk of ``folder`` has room for what will be ``target``.
+    """Refuse by an OutputError what the disk of ``folder`` has no room for.
 
     Parameters
     ----------
@@ -34,17 +32,12 @@ def check_free(
     about : bool
         Whether they are estimated: up to a twentieth less may do then.
     ways : sequence of str
-        What to do besides making room, and writing to another disk.
-
-    Raises
-    ------
-    OutputError
-        It has not.
+        What to do besides making room, and choosing another disk.
     """
     free = free_bytes(folder)
     if needed * (0.95 if about else 1) > free:
         what = f"{who} need" if who else "needs"
         raise OutputError(
             f"{target}: {what} {'about ' * about}{human_bytes(needed)} of disk, {human_bytes(free)} are free:",
-            ways=[*WAYS, *ways],
+            ways=["make room", "choose another disk", *ways],
         )

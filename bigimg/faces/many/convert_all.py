@@ -116,8 +116,8 @@ def convert_all(
     report : path, optional
         A CSV file with a line for each source: source, target, state, seconds, bytes, message. The state is
         ``converted``, ``finished`` (by an earlier run), ``failed``, or of a run that was stopped ``interrupted`` and
-        ``waiting``; once the disk is full the others wait. It is written line by line. The message is that of the error, or says which image of a file that
-        holds several was converted.
+        ``waiting``; once the disk is full the others wait. It is written line by line. The message is that of the
+        error, or says which image of a file that holds several was converted.
     executor, progress, resume, overwrite, sync :
         As in :func:`bigimg.convert`; the progress is that of all files, in bytes of the sources.
     **settings
