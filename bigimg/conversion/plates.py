@@ -19,7 +19,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from bigimg.conversion.commit import Staging
 from bigimg.conversion.estimate import probe_all
 from bigimg.conversion.identity import chosen, fingerprint, identity
 from bigimg.conversion.planned import planned
-from bigimg.conversion.progress import Progress, Report, reporting
+from bigimg.conversion.progress import Meter, reporting
 from bigimg.conversion.run import Running, run
 from bigimg.conversion.target import checked_target
 from bigimg.errors import (
@@ -167,7 +167,7 @@ def run_plate(
     started = time.monotonic()
     target = checked_target(plan.target, source.source, overwrite=how.overwrite)
     resident = resident_bytes()
-    stored = resumed = done = 0
+    stored = resumed = 0
     with (
         commit.staged(
             target,
@@ -179,7 +179,7 @@ def run_plate(
         ) as staging,
         reporting(how.progress) as report,
     ):
-        fields = _Fields(staging, plan)
+        fields, meter = _Fields(staging, plan), Meter(plan.decoded_bytes, report)
         damaged: list[str] = []
         try:
             _check_room(plan, fields.unfinished(plan.fields), target.parent)
@@ -187,7 +187,7 @@ def run_plate(
                 zip(plan.layout.fields, plan.fields, strict=True)
             ):
                 name = f"{placed.path} ({number + 1} of {len(plan.fields)})"
-                tell = report and _overall(report, name, done, planned_field, plan, started)
+                tell = meter.share(name, planned_field.decoded_bytes)
                 try:
                     with closing(_opened(placed, options)) as reader:
                         made, labels = _planned(
@@ -207,7 +207,7 @@ def run_plate(
                     damaged.append(f"{placed.path} ({without_remedy(error)})")
                 if (left := staging_folder(staging.store / placed.path)).exists():
                     commit.discard(left)  # a run was stopped while it cleared up
-                done += planned_field.decoded_bytes
+                meter.done += planned_field.decoded_bytes
         finally:
             fields.close()
         if damaged:
@@ -264,19 +264,6 @@ def _check_room(plan: PlatePlan, unfinished: Sequence[FieldPlan], folder: Path) 
     if int(decoded * SPARE) + scratch > free_bytes(folder):
         needed, who = int(decoded / plan.compression) + scratch, f"its {len(unfinished)} fields"
         check_free(plan.target, folder, needed, who=who, about=True, ways=["codec='zstd'"])
-
-
-def _overall(
-    report: Report, name: str, done: int, planned: FieldPlan, plan: PlatePlan, started: float
-) -> Callable[[Progress], None]:
-    """Return the report of one field as a share of the whole plate."""
-    total = plan.decoded_bytes
-
-    def tell(progress: Progress) -> None:
-        part = planned.decoded_bytes * progress.done // max(1, progress.total)
-        report(Progress(f"{name}, {progress.stage}", done + part, total, time.monotonic() - started))
-
-    return tell
 
 
 class _Fields:

@@ -14,7 +14,7 @@ from typing import Any
 
 from bigimg.conversion.commit import is_full
 from bigimg.conversion.identity import request
-from bigimg.conversion.progress import Progress, Report, reporting
+from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.sidecar import path_from
 from bigimg.errors import BigimgError, OutputError, UsageError, counted
 from bigimg.faces.convert import convert_to_store, parted, plan
@@ -148,8 +148,9 @@ def convert_all(
     planned = _planned(items, into, asked, opening, settings)
     _check_room(planned, into)
     whole = sum(size for size, done in zip(planned.source_bytes, planned.finished, strict=True) if not done)
-    before, full = 0, False
+    full = False
     with table(items, report) as rows, reporting(progress) as tell:
+        meter = Meter(whole, tell)
         for number, item in enumerate(items):
             if planned.finished[number]:
                 rows.add("finished")
@@ -157,14 +158,7 @@ def convert_all(
             if full:
                 rows.add("waiting")
                 continue
-            inner = _Share(
-                tell,
-                f"{number + 1} of {len(items)} files",
-                before,
-                planned.source_bytes[number],
-                whole,
-                started,
-            )
+            inner = meter.share(f"{number + 1} of {len(items)} files", planned.source_bytes[number])
             begun = time.monotonic()
             try:
                 Path(item.target).parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +166,7 @@ def convert_all(
                     what = "is a plate, which is converted by itself"
                     raise UsageError(f"{item.source}: {what}: bigimg convert {item.source} NAME.ome.zarr")
                 result = convert_to_store(
-                    item.source, item.target, executor=executor, progress=inner if tell else False, resume=resume,
+                    item.source, item.target, executor=executor, progress=inner or False, resume=resume,
                     overwrite=overwrite, sync=sync, **settings,
                 )  # fmt: skip
                 note = on_others(result.plan.spec.of_source)
@@ -187,24 +181,8 @@ def convert_all(
                 full = is_full(error)
                 del error
                 gc.collect()  # it held what its frames held, such as the pixels of a block
-            before += planned.source_bytes[number]
+            meter.done += planned.source_bytes[number]
     return Conversions(tuple(rows.rows), time.monotonic() - started)
-
-
-class _Share:
-    """The progress of one file as a part of that of all."""
-
-    def __init__(
-        self, tell: Report | None, stage: str, before: int, size: int, whole: int, started: float
-    ) -> None:
-        self.tell, self.stage, self.before, self.size, self.whole = tell, stage, before, size, whole
-        self.started = started
-
-    def __call__(self, one: Progress) -> None:
-        """Report how much of all files is done."""
-        if self.tell is not None:
-            done = self.before + self.size * one.done // max(1, one.total)
-            self.tell(Progress(self.stage, done, self.whole, time.monotonic() - self.started))
 
 
 def _ending(asked: Options) -> str:
