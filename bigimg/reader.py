@@ -141,13 +141,9 @@ def files_of(reader: Reader) -> tuple[str, ...]:
 
 def check_source(reader: object) -> None:
     """Refuse a reader whose source lies beside a store and is gone; nothing is opened, and any other reader is fine."""
-    getattr(reader, "check", _nothing)()
+    getattr(reader, "check", lambda: None)()
 
 
 def open_source_of(reader: object) -> None:
     """Open the source that lies beside the store of ``reader``, if any, so that ``access`` is what it costs."""
-    getattr(reader, "open_source", _nothing)()
-
-
-def _nothing() -> None:
-    """Stand for a method that a reader does not have."""
+    getattr(reader, "open_source", lambda: None)()

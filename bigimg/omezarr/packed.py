@@ -133,13 +133,6 @@ def first_documents(file: int, length: int) -> dict[str, bytes] | None:
 def most_members(file: int, length: int) -> int:
     """Return how many members the open zip file has at most, by the length of its directory, which is not read.
 
-    Parameters
-    ----------
-    file : int
-        Descriptor.
-    length : int
-        Of the file, in bytes.
-
     Raises
     ------
     zipfile.BadZipFile
