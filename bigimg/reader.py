@@ -137,3 +137,13 @@ def files_of(reader: Reader) -> tuple[str, ...]:
     """Return the absolute names of what ``reader`` reads, as far as it tells; files need not exist under them."""
     names = (reader.source, *getattr(reader, "paths", ()))
     return tuple(os.path.abspath(name) for name in names if name != "array" and "://" not in name)
+
+
+def check_source(reader: object) -> None:
+    """Refuse a reader whose source lies beside a store and is gone; nothing is opened, and any other reader is fine."""
+    getattr(reader, "check", lambda: None)()
+
+
+def open_source_of(reader: object) -> None:
+    """Open the source that lies beside the store of ``reader``, if any, so that ``access`` is what it costs."""
+    getattr(reader, "open_source", lambda: None)()

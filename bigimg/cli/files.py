@@ -15,7 +15,7 @@ from bigimg.geometry.lengths import SPACING
 @shared("source", *OPENING, "json")
 def info(source: str, as_json: bool, **options: Any) -> None:
     """Say what SOURCE is, how it is read, and what is doubtful. Reads no pixel."""
-    from bigimg.opening.open import info as describe
+    from bigimg.opening.info import info as describe
 
     print_value(describe(source, **options), as_json)
 

@@ -216,7 +216,7 @@ def _windows(_: click.Context, option: click.Parameter, texts: tuple[str, ...]) 
 @shared("json", "quiet")
 def edit(store: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Change what STORE says of its channels and its spacing. No pixel is read or written."""
-    from bigimg.faces.edit import edit as change
+    from bigimg.conversion.edit import edit as change
 
     say_or_print(change(store, **options), as_json, quiet)
 
@@ -227,7 +227,7 @@ def edit(store: str, as_json: bool, quiet: bool, **options: Any) -> None:
 @shared("json", "quiet")
 def upgrade(store: str, to: Any, as_json: bool, quiet: bool) -> None:
     """Make STORE one of a newer OME-Zarr by its metadata. No pixel is read or written."""
-    from bigimg.faces.upgrade import upgrade as change
+    from bigimg.conversion.upgrade import upgrade as change
 
     say_or_print(change(store, to=to), as_json, quiet)
 

@@ -27,7 +27,7 @@ from bigimg.omezarr.open import Store, StoreReader, open_inside
 from bigimg.omezarr.parse import ome_block
 from bigimg.omezarr.shown import label_block, shown_of
 from bigimg.planning.options import Options
-from bigimg.planning.plan import ConversionPlan, make_plan
+from bigimg.planning.plan import ConversionPlan, make_plan, with_labels
 from bigimg.reader import Reader
 
 OME_XML = "METADATA.ome.xml"
@@ -79,10 +79,8 @@ def with_carried(
         except (InputError, IntegrityError, UsageError) as error:
             reason = str(error).removeprefix(f"label {name}: ")
             notes.append(f"label image {name} is not converted: {reason}")
-    plans = tuple(each.plan for each in found)
-    largest = max((plan, *plans), key=lambda each: each.peak_bytes)
     spec = replace(plan.spec, of_source=(*plan.spec.of_source, *notes))
-    return replace(plan, labels=plans, memory=largest.memory, spec=spec), tuple(found)
+    return with_labels(replace(plan, spec=spec), tuple(each.plan for each in found)), tuple(found)
 
 
 def _carried(name: str, store: Store, plan: ConversionPlan, options: Options) -> Carried:

@@ -12,7 +12,7 @@ from bigimg.conversion.identity import chosen, request
 from bigimg.conversion.sidecar import beside
 from bigimg.planning.options import Options
 from bigimg.planning.plan import ConversionPlan, make_plan
-from bigimg.reader import Reader
+from bigimg.reader import Reader, open_source_of
 
 
 def planned(
@@ -47,7 +47,7 @@ def planned(
     UsageError
         The options contradict the image.
     """
-    getattr(reader, "open_source", lambda: None)()  # what a store says that its source costs may be untrue
+    open_source_of(reader)  # what a store says that its source costs may be untrue
     plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, options, resident=resident)
     plan = replace(beside(plan, source, reader, opening, options.kind), opening=chosen(opening))
     if isinstance(source, str | os.PathLike):

@@ -19,8 +19,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,14 +31,13 @@ from bigimg.conversion.commit import Staging
 from bigimg.conversion.estimate import probe_all
 from bigimg.conversion.identity import chosen, fingerprint, identity
 from bigimg.conversion.planned import planned
-from bigimg.conversion.progress import Progress, Report, reporting
-from bigimg.conversion.run import run
+from bigimg.conversion.progress import Meter, reporting
+from bigimg.conversion.run import Running, run
 from bigimg.conversion.target import checked_target
 from bigimg.errors import (
     AGAIN,
     InputError,
     IntegrityError,
-    OutputError,
     UsageError,
     counted,
     few,
@@ -56,7 +54,7 @@ from bigimg.omezarr.plates import (
     well_attributes,
 )
 from bigimg.places.staging import staging_folder
-from bigimg.planning.memory import human_bytes
+from bigimg.planning.disk import check_free, free_bytes
 from bigimg.planning.options import Options
 from bigimg.planning.plan import ConversionPlan
 from bigimg.planning.plate_plan import FieldPlan, PlatePlan, field_plan
@@ -147,16 +145,7 @@ def plan_plate(
 
 
 def run_plate(
-    plan: PlatePlan,
-    source: PlateSource,
-    options: Options,
-    opening: Mapping[str, Any],
-    *,
-    executor: Executor | None = None,
-    progress: bool | Report | None = None,
-    resume: bool = True,
-    overwrite: bool = False,
-    sync: bool = True,
+    plan: PlatePlan, source: PlateSource, options: Options, opening: Mapping[str, Any], how: Running
 ) -> PlateResult:
     """Convert the fields of ``source`` one after the other into the plate ``plan.target``.
 
@@ -166,8 +155,7 @@ def run_plate(
         That of :func:`plan_plate`, of the same source and options.
     source, options, opening
         As of :func:`plan_plate`.
-    executor, progress, resume, overwrite, sync
-        As of :func:`bigimg.conversion.run.run`.
+    how : Running
 
     Raises
     ------
@@ -177,21 +165,21 @@ def run_plate(
         As :func:`bigimg.conversion.run.run`.
     """
     started = time.monotonic()
-    target = checked_target(plan.target, source.source, overwrite=overwrite)
+    target = checked_target(plan.target, source.source, overwrite=how.overwrite)
     resident = resident_bytes()
-    stored = resumed = done = 0
+    stored = resumed = 0
     with (
         commit.staged(
             target,
             _known_by(source, options, opening),
-            resume=resume,
-            overwrite=overwrite,
-            sync=sync,
+            resume=how.resume,
+            overwrite=how.overwrite,
+            sync=how.sync,
             parts=True,
         ) as staging,
-        reporting(progress) as report,
+        reporting(how.progress) as report,
     ):
-        fields = _Fields(staging, plan)
+        fields, meter = _Fields(staging, plan), Meter(plan.decoded_bytes, report)
         damaged: list[str] = []
         try:
             _check_room(plan, fields.unfinished(plan.fields), target.parent)
@@ -199,7 +187,7 @@ def run_plate(
                 zip(plan.layout.fields, plan.fields, strict=True)
             ):
                 name = f"{placed.path} ({number + 1} of {len(plan.fields)})"
-                tell = report and _overall(report, name, done, planned_field, plan, started)
+                tell = meter.share(name, planned_field.decoded_bytes)
                 try:
                     with closing(_opened(placed, options)) as reader:
                         made, labels = _planned(
@@ -210,10 +198,8 @@ def run_plate(
                             resumed += 1
                         else:
                             again = fields.begin(placed.path, known)
-                            result = run(
-                                made, reader, executor=executor, progress=tell or False, resume=again, sync=sync,
-                                labels=labels,
-                            )  # fmt: skip
+                            of_field = replace(how, progress=tell or False, resume=again, overwrite=False)
+                            result = run(made, reader, of_field, labels=labels)
                             stored += result.stored_bytes
                             heap_trimmer.trim()  # else what each field leaves behind adds up
                             commit.hook("field")
@@ -221,7 +207,7 @@ def run_plate(
                     damaged.append(f"{placed.path} ({without_remedy(error)})")
                 if (left := staging_folder(staging.store / placed.path)).exists():
                     commit.discard(left)  # a run was stopped while it cleared up
-                done += planned_field.decoded_bytes
+                meter.done += planned_field.decoded_bytes
         finally:
             fields.close()
         if damaged:
@@ -273,30 +259,11 @@ def _check_room(plan: PlatePlan, unfinished: Sequence[FieldPlan], folder: Path) 
     OutputError
         There is none: nothing is begun.
     """
-    free = shutil.disk_usage(folder).free
     decoded = sum(each.decoded_bytes for each in unfinished)
     scratch = max((each.scratch_bytes for each in unfinished), default=0)
-    if int(decoded * SPARE) + scratch <= free or int(decoded * 0.95 / plan.compression) + scratch <= free:
-        return
-    needed = int(decoded / plan.compression) + scratch
-    raise OutputError(
-        f"{plan.target}: its {len(unfinished)} fields need about {human_bytes(needed)} of disk, "
-        f"{human_bytes(free)} are free:",
-        ways=["make room", "choose another disk", "codec='zstd'"],
-    )
-
-
-def _overall(
-    report: Report, name: str, done: int, planned: FieldPlan, plan: PlatePlan, started: float
-) -> Callable[[Progress], None]:
-    """Return the report of one field as a share of the whole plate."""
-    total = plan.decoded_bytes
-
-    def tell(progress: Progress) -> None:
-        part = planned.decoded_bytes * progress.done // max(1, progress.total)
-        report(Progress(f"{name}, {progress.stage}", done + part, total, time.monotonic() - started))
-
-    return tell
+    if int(decoded * SPARE) + scratch > free_bytes(folder):
+        needed, who = int(decoded / plan.compression) + scratch, f"its {len(unfinished)} fields"
+        check_free(plan.target, folder, needed, who=who, about=True, ways=["codec='zstd'"])
 
 
 class _Fields:

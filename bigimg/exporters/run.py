@@ -15,13 +15,14 @@ from bigimg.errors import UsageError
 from bigimg.exporters.formats import OWNERS, Exporter, find_exporter, load
 from bigimg.exporters.plan import ExportPlan, make_export_plan
 from bigimg.exporters.selection import cut_indices, reader_to_write, smaller_levels
-from bigimg.exporters.staging import check_disk, part_of, staged
+from bigimg.exporters.staging import part_of, staged
 from bigimg.exporters.streaming import encode, write_plain
 from bigimg.geometry.holes import said
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.sources import is_place
+from bigimg.planning.disk import check_free
+from bigimg.planning.lines import LIBRARIES_BYTES
 from bigimg.planning.memory import human_bytes
-from bigimg.planning.plan import LIBRARIES_BYTES
 from bigimg.planning.room import room
 from bigimg.reader import Reader
 from bigimg.types import Json, Opening
@@ -219,7 +220,7 @@ def write_out(
     )  # fmt: skip
     working = max(getattr(reader, "working", 0.0) for reader in chosen)
     plan = make_export_plan(draft, [reader.access for reader in chosen], working=working, libraries=libraries)
-    check_disk(plan.target, paths[-1].parent, plan.disk_bytes)
+    check_free(plan.target, paths[-1].parent, plan.disk_bytes)
     started = time.monotonic()
     with reporting(progress) as report, staged(paths, overwrite=bool(overwrite)) as parts:
         meter = Meter(plan.read_bytes * (2 if plan.slabs else 1), report)

@@ -86,17 +86,17 @@ class SourceLevel:
         InputError
             The source is gone, or is not what was converted.
         """
-        return self.open().read(region)
+        return self._opened().read(region)
 
-    def open(self) -> Reader:
-        """Return the reader of the source, once that is compared with what was converted.
+    def open_source(self) -> None:
+        """Open the source, and compare it with what was converted.
 
         Raises
         ------
         InputError
             It is gone, or is another one.
         """
-        return self._reader.get(self._opened)
+        self._opened()
 
     def check(self) -> None:
         """Refuse a source that is gone or has another size; nothing is opened.
@@ -127,7 +127,10 @@ class SourceLevel:
             reader.close()
 
     def _opened(self) -> Reader:
-        """Return a reader of the source."""
+        return self._reader.get(self._compared)
+
+    def _compared(self) -> Reader:
+        """Return a reader of the source, if that is what was converted."""
         self.check()
         if self._finer.digest["files"] == 1 and os.path.isfile(self.source):
             self._compare(

@@ -23,21 +23,18 @@ from bigimg.geometry.units import asked_unit
 from bigimg.lazy.leaves import real_dtype, scaled
 from bigimg.opening.coordinates import coordinate_bytes
 from bigimg.opening.data_array import checked_chunks, completed, label, to_labelled
-from bigimg.opening.describe import Info, describe
 from bigimg.opening.levels import Levels, is_pyramid, is_tree, levels_of_reader, levels_of_tree
-from bigimg.opening.plate_info import PlateInfo, plate_at, plate_info, source_info
 from bigimg.opening.sources import (
     Asked,
     is_place,
     may_be_store,
     no_file_there,
     open_place,
-    plate_among,
     zipped_store,
 )
 from bigimg.places.address import is_store_url, other_scheme, redacted
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
-from bigimg.reader import Reader, as_part, parts_of
+from bigimg.reader import Reader, as_part, check_source
 from bigimg.readers.arrays.array import ArrayReader, checked_world, is_computed, read_labelled
 from bigimg.readers.registry import no_options
 from bigimg.system.processes import usable_cpus
@@ -79,10 +76,10 @@ def open_source(source: Source, *, progress: object = None, **opening: Unpack[Op
     UsageError
         ``source`` is none of these, or an option means nothing for it.
     """
-    return as_part(_opened(source, Asked(opening, progress)), opening.get("part"))
+    return as_part(opened(source, Asked(opening, progress)), opening.get("part"))
 
 
-def _opened(source: Source, asked: Asked) -> Reader:
+def opened(source: Source, asked: Asked) -> Reader:
     """Return a reader of ``source``; of complex values no part is chosen yet."""
     if is_place(source):
         if isinstance(source, str | os.PathLike):
@@ -164,7 +161,7 @@ def open(
         source = levels_of_tree(source)[level]
     elif _is_read(source):
         reader = levels_of_source(source, **opening)[level]
-        getattr(reader, "check", lambda: None)()  # a level of which the source is gone
+        check_source(reader)
         return _labelled(reader, memory, raw=raw, chunks=chunks)
     else:
         checked_level(level, 1, "array")
@@ -277,31 +274,6 @@ def from_array(
         order = [reader.dims.index(name) for name in reader.spec.dims]
         return label(array.transpose(order), reader.spec, raw=False, source=reader.source)
     return to_labelled(reader, block_bytes=BLOCK_BYTES)
-
-
-def info(source: Source, **opening: Unpack[Opening]) -> Info | PlateInfo:
-    """Return what ``source`` is and how it can be read; neither pixels nor xarray are needed for it.
-
-    The options are those of :func:`open`. Of a plate the wells are told, unless a field is chosen by ``series``.
-
-    Raises
-    ------
-    InputNotFoundError, UnknownFormatError, InputError
-        There is nothing, or nothing that can be read.
-    """
-    if (plate := plate_at(source, Asked(opening))) is not None:
-        return plate_info(plate[0].path, plate[1])
-    whole = isinstance(source, str | os.PathLike) and opening.get("series") is None
-    if whole and (found := plate_among(os.fspath(source), Asked(opening))) is not None:
-        return source_info(found)
-    part, reader = opening.get("part"), _opened(source, Asked(opening))
-    if part is not None or not parts_of(reader):
-        reader = as_part(reader, part)
-    try:
-        return describe(reader)
-    finally:
-        if reader is not source:
-            reader.close()
 
 
 def levels_of_source(

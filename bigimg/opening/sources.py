@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlsplit
 
-from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError
+from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError, few
 from bigimg.opening.local_copy import LocalCopyReader, naming
 from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_dataset, split_member
 from bigimg.planning.memory import as_bytes
@@ -286,7 +286,7 @@ def _unchosen(archive: str) -> InputError:
     """Return the error about a zip file without the name of a member."""
     from pathlib import Path
 
-    from bigimg.places.unzip import few, members
+    from bigimg.places.unzip import members
 
     names = members(Path(archive), shown=archive)
     return InputError(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import os
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
@@ -14,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bigimg.conversion.commit import is_full
 from bigimg.conversion.identity import request
-from bigimg.conversion.progress import Progress, Report, reporting
+from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.sidecar import path_from
 from bigimg.errors import BigimgError, OutputError, UsageError, counted
-from bigimg.faces.convert import convert_to_store, plan
+from bigimg.faces.convert import convert_to_store, parted, plan
 from bigimg.faces.many.report import Conversions, table
 from bigimg.faces.many.sources import Item, items_of
 from bigimg.faces.plates import plate_source
@@ -26,7 +25,7 @@ from bigimg.omezarr.manifest import read_provenance
 from bigimg.omezarr.open import open_store
 from bigimg.omezarr.tree import tree_of
 from bigimg.opening.open import open_source
-from bigimg.opening.sources import split
+from bigimg.planning.disk import check_free, free_bytes
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, options
 from bigimg.planning.plan import ConversionPlan
@@ -84,7 +83,8 @@ def plan_all(sources: Sources, into: str | os.PathLike[str], **settings: Any) ->
     InputNotFoundError, UsageError
         As :func:`convert_all`.
     """
-    asked, opening = _checked(settings)
+    _, opening, others = parted(settings)
+    asked = options(**others)
     return _planned(items_of(sources, into, _ending(asked)), into, asked, opening, settings)
 
 
@@ -116,8 +116,8 @@ def convert_all(
     report : path, optional
         A CSV file with a line for each source: source, target, state, seconds, bytes, message. The state is
         ``converted``, ``finished`` (by an earlier run), ``failed``, or of a run that was stopped ``interrupted`` and
-        ``waiting``. It is written line by line. The message is that of the error, or says which image of a file that
-        holds several was converted.
+        ``waiting``; once the disk is full the others wait. It is written line by line. The message is that of the
+        error, or says which image of a file that holds several was converted.
     executor, progress, resume, overwrite, sync :
         As in :func:`bigimg.convert`; the progress is that of all files, in bytes of the sources.
     **settings
@@ -137,7 +137,8 @@ def convert_all(
     OutputError
         The disk has no room for all, or the report cannot be written.
     """
-    asked, opening = _checked(settings)
+    _, opening, others = parted(settings)
+    asked = options(**others)
     items = items_of(sources, into, _ending(asked))
     started = time.monotonic()
     try:
@@ -147,20 +148,17 @@ def convert_all(
     planned = _planned(items, into, asked, opening, settings)
     _check_room(planned, into)
     whole = sum(size for size, done in zip(planned.source_bytes, planned.finished, strict=True) if not done)
-    before = 0
+    full = False
     with table(items, report) as rows, reporting(progress) as tell:
+        meter = Meter(whole, tell)
         for number, item in enumerate(items):
             if planned.finished[number]:
                 rows.add("finished")
                 continue
-            inner = _Share(
-                tell,
-                f"{number + 1} of {len(items)} files",
-                before,
-                planned.source_bytes[number],
-                whole,
-                started,
-            )
+            if full:
+                rows.add("waiting")
+                continue
+            inner = meter.share(f"{number + 1} of {len(items)} files", planned.source_bytes[number])
             begun = time.monotonic()
             try:
                 Path(item.target).parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +166,7 @@ def convert_all(
                     what = "is a plate, which is converted by itself"
                     raise UsageError(f"{item.source}: {what}: bigimg convert {item.source} NAME.ome.zarr")
                 result = convert_to_store(
-                    item.source, item.target, executor=executor, progress=inner if tell else False, resume=resume,
+                    item.source, item.target, executor=executor, progress=inner or False, resume=resume,
                     overwrite=overwrite, sync=sync, **settings,
                 )  # fmt: skip
                 note = on_others(result.plan.spec.of_source)
@@ -180,41 +178,15 @@ def convert_all(
                     else f"{item.source}: {type(error).__name__}: {error}"
                 )
                 rows.add("failed", time.monotonic() - begun, message=message)
+                full = is_full(error)
                 del error
                 gc.collect()  # it held what its frames held, such as the pixels of a block
-            before += planned.source_bytes[number]
+            meter.done += planned.source_bytes[number]
     return Conversions(tuple(rows.rows), time.monotonic() - started)
-
-
-class _Share:
-    """The progress of one file as a part of that of all."""
-
-    def __init__(
-        self, tell: Report | None, stage: str, before: int, size: int, whole: int, started: float
-    ) -> None:
-        self.tell, self.stage, self.before, self.size, self.whole = tell, stage, before, size, whole
-        self.started = started
-
-    def __call__(self, one: Progress) -> None:
-        """Report how much of all files is done."""
-        if self.tell is not None:
-            done = self.before + self.size * one.done // max(1, one.total)
-            self.tell(Progress(self.stage, done, self.whole, time.monotonic() - self.started))
 
 
 def _ending(asked: Options) -> str:
     return ".levels.ome.zarr" if asked.levels_only else ".ome.zarr"
-
-
-def _checked(settings: Mapping[str, Any]) -> tuple[Options, Opening]:
-    """Return the options of the conversions, and those of the sources."""
-    opening, others = split(settings)
-    known = {field.name for field in dataclasses.fields(Options)}
-    if unknown := [name for name in others if name not in known]:
-        raise UsageError(
-            f"convert_all: there is no option {unknown[0]!r}; there are {', '.join(sorted(known))}"
-        )
-    return options(**others), opening
 
 
 def _planned(
@@ -223,7 +195,7 @@ def _planned(
 ) -> ManyPlan:  # fmt: skip
     sizes = tuple(_size(item.source) for item in items)
     finished = tuple(_is_finished(item, asked, opening) for item in items)
-    free = shutil.disk_usage(_existing(Path(os.path.abspath(into)))).free
+    free = free_bytes(_existing(Path(os.path.abspath(into))))
     todo = [(size, item) for size, item, done in zip(sizes, items, finished, strict=True) if not done]
     needed = None
     if (size := sum(size for size, _ in todo)) * SURELY > free and (
@@ -286,13 +258,11 @@ def _grows(todo: list[tuple[int, Item]], settings: Mapping[str, Any]) -> float |
 
 
 def _check_room(planned: ManyPlan, into: str | os.PathLike[str]) -> None:
-    needed, left = planned.needed_bytes, len(planned.items) - sum(planned.finished)
-    if needed is not None and needed > planned.free_bytes:
-        raise OutputError(
-            f"{os.fspath(into)}: {counted(left, 'store')} need about {human_bytes(needed)} of disk (estimated from "
-            f"{min(left, SAMPLES)} of them), {human_bytes(planned.free_bytes)} are free:",
-            ways=["make room", "choose another disk", "levels_only=True", "give fewer files"],
-        )
+    left = len(planned.items) - sum(planned.finished)
+    if planned.needed_bytes is not None:
+        who = f"{counted(left, 'store')} (of which {min(left, SAMPLES)} were looked at)"
+        ways = ["levels_only=True", "give fewer files"]
+        check_free(into, Path(into), planned.needed_bytes, who=who, about=True, ways=ways)
 
 
 def _size(source: str) -> int:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError, UsageError
 from bigimg.omezarr.open import is_store
+from bigimg.opening.plates import plate_in
 from bigimg.places.address import is_url
 from bigimg.readers.folders.pattern import is_pattern
-from bigimg.readers.plates.find import find_plate
 from bigimg.readers.registry import BUILT_IN, find_format, outside_formats
 
 STORES = (".levels.ome.zarr", ".ome.zarr", ".zarr", ".ozx")
@@ -175,6 +175,6 @@ def _is_one(folder: str) -> bool:
 
 def _is_plate(folder: str) -> bool:
     try:
-        return find_plate(folder, {}) is not None
+        return plate_in(folder, {}) is not None
     except InputError:  # it is one, and makes no sense: it fails by itself
         return True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import re
 import shutil
 import signal
@@ -145,12 +147,30 @@ def test_an_error_that_nobody_thought_of_is_passed_by_too(
     assert found.rows[0].message == f"{files / '0.tif'}: RuntimeError: a library broke"
 
 
+def test_once_the_disk_is_full_the_others_wait(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bigimg.convert_all([files / "3.tif"], tmp_path / "out", **QUIET)
+
+    def full(step: str) -> None:
+        if step == "swept":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(commit, "hook", full)
+    some = [files / f"{n}.tif" for n in (0, 2, 3)]
+    found = bigimg.convert_all(some, tmp_path / "out", report=tmp_path / "r.csv", **QUIET)
+    assert states(found) == ["failed", "waiting", "finished"]
+    assert [row["state"] for row in rows_of(tmp_path / "r.csv")] == states(found)
+    assert "0 converted (0 B), 1 finished before, 1 failed, 1 not begun" in str(found)
+    assert "make room and run the same command again" in found.rows[0].message
+
+
 def test_the_disk_for_all_is_compared_with_what_is_free_first(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 9_000))
-    with pytest.raises(OutputError, match=r"5 stores need about .* of disk .*, 9.00 kB are free: make room"):
+    with pytest.raises(OutputError, match=r"5 stores .* need about .* of disk, 9.00 kB are free: make room"):
         bigimg.convert_all(files, tmp_path / "out", report=tmp_path / "r.csv", **QUIET)
     assert not (tmp_path / "r.csv").exists()
     assert not list((tmp_path / "out").iterdir())
@@ -179,7 +199,7 @@ def test_progress_is_of_all_files(files: Path, tmp_path: Path) -> None:
     done = [each.done for each in seen]
     assert done == sorted(done)
     assert seen[-1].done == seen[-1].total == sum(p.stat().st_size for p in files.iterdir())
-    assert seen[-1].stage == "5 of 5 files"
+    assert seen[-1].stage.startswith("5 of 5 files, ")
 
 
 def test_options_are_checked_before_anything_is_done(files: Path, tmp_path: Path) -> None:
@@ -274,7 +294,9 @@ def test_memory_and_open_files_do_not_grow_with_the_number_of_files(tmp_path: Pa
     held: dict[str, tuple[int, int]] = {}
 
     def look(progress: Progress) -> None:
-        held.setdefault(progress.stage, (resident_bytes(), len(list(Path("/proc/self/fd").iterdir()))))
+        held.setdefault(
+            progress.stage.partition(",")[0], (resident_bytes(), len(list(Path("/proc/self/fd").iterdir())))
+        )
 
     bigimg.convert_all(tmp_path / "in", tmp_path / "out", **{**QUIET, "progress": look})
     values = list(held.values())
