@@ -15,6 +15,7 @@ import numpy as np
 
 from bigimg.errors import BudgetError
 from bigimg.geometry.axes import MILLIMETERS, SECONDS, Axis
+from bigimg.geometry.colours import lights_of
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.omezarr.open import Store, StoreReader, open_inside, open_store
@@ -27,7 +28,6 @@ from bigimg.planning.memory import budget_bytes, human_bytes
 from bigimg.pyramid.summary import stored_summary
 from bigimg.reader import Reader
 from bigimg.types import Array, Opening
-from bigimg.viewing.colours import lights_of
 from bigimg.viewing.napari.viewer_arrays import Decoded, Shown
 
 type Layer = tuple[Any, dict[str, Any], str]
