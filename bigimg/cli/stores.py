@@ -9,7 +9,7 @@ import click
 
 from bigimg.cli.messages import print_value, say
 from bigimg.cli.messages import report as say_or_print
-from bigimg.cli.options import CONVERSION, OPENING, Verb, number, shared
+from bigimg.cli.options import CONVERSION, OPENING, Verb, shared
 from bigimg.errors import counted
 
 if TYPE_CHECKING:
@@ -188,31 +188,9 @@ def verify(store: str, source: str | None, as_json: bool, quiet: bool, **options
         click.get_current_context().exit(5)
 
 
-def _windows(_: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> Any:
-    """Return ``100,4000`` as two numbers, and ``DAPI=100,4000`` as a dict."""
-    found = [text.rpartition("=")[::2] for text in texts]
-    try:
-        pairs = {name: tuple(map(number, limits.split(","))) for name, limits in found}
-    except ValueError:
-        pairs = {}
-    whole = all(len(pair) == 2 for pair in pairs.values())
-    if not whole or len(pairs) < len(texts) or ("" in pairs and len(pairs) > 1):
-        example = "write 100,4000, or DAPI=100,4000 once for each channel"
-        raise click.BadParameter(f"{' '.join(texts)!r}: {example}", param=option)
-    return pairs.get("", pairs) if pairs else None
-
-
 @click.command()
 @click.argument("store")
-@shared("channels")
-@click.option(
-    "--colors", callback=lambda _, __, text: text.split(",") if text else None, help="As in 0000FF,00FF00.",
-)  # fmt: skip
-@shared("spacing")
-@click.option(
-    "--window", multiple=True, callback=_windows, metavar="[NAME=]LOW,HIGH",
-    help="Values drawn black and white, of all channels or of one.",
-)  # fmt: skip
+@shared("channels", "colors", "spacing", "window")
 @shared("json", "quiet")
 def edit(store: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Change what STORE says of its channels and its spacing. No pixel is read or written."""

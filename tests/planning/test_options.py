@@ -81,7 +81,7 @@ def test_lengths_by_number_name_and_order():
 def test_channels_are_renamed_and_keep_their_colours():
     spec = described(SPEC, options(channels=["a", "b", "c"]))
     assert [(c.name, c.color) for c in spec.channels] == [("a", "FF0000"), ("b", "00FF00"), ("c", "0000FF")]
-    with pytest.raises(UsageError, match="2 channel names for 3 channels"):
+    with pytest.raises(UsageError, match="channels: 2 for 3 channels; give one for each"):
         described(SPEC, options(channels=["a", "b"]))
 
 
