@@ -19,7 +19,7 @@ from bigimg.geometry.lengths import (
     read_lengths,
     read_pixels,
 )
-from bigimg.geometry.spec import ImageSpec, SpacingNote
+from bigimg.geometry.spec import ImageSpec, notes_beside
 from bigimg.planning.channels import (
     NamedWindows,
     Windows,
@@ -209,8 +209,7 @@ def described(spec: ImageSpec, options: Options) -> ImageSpec:
         axes[i] = replace(axes[i], spacing=number, unit=unit or axes[i].unit)
     spec = replace(spec, axes=tuple(axes), kind=options.kind or spec.kind)
     spec = replace(spec, channels=described_channels(spec, options.channels, options.colors))
-    moot = [note for note in spec.notes if isinstance(note, SpacingNote) and set(note.axes) <= given.keys()]
-    notes = (note for note in spec.notes if note not in moot)
+    notes = notes_beside(spec.notes, given.keys())
     return replace(spec, notes=(*notes, *_mixed(spec, given)))
 
 
