@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bigimg.cli.messages import print_value, say
+from bigimg.cli.messages import TYPED, error_in_words_of, print_value, say
 from bigimg.cli.messages import report as say_or_print
 from bigimg.cli.options import CONVERSION, OPENING, Verb, shared
 from bigimg.errors import counted
@@ -76,15 +77,17 @@ def _convert_all(
     sources: tuple[str, ...], into: str, report: str | None, *, dry_run: bool, as_json: bool, quiet: bool,
     resume: bool, overwrite: bool, sync: bool, **options: Any,
 ) -> None:  # fmt: skip
-    from bigimg.faces.many.convert_all import convert_all, plan_all
+    from bigimg.faces.many.convert_all import convert_each, plan_all
 
     if dry_run:
         print_value(plan_all(sources, into, **options), as_json)
         return
-    found = convert_all(
+    context = click.get_current_context()
+    found = convert_each(
         sources,
         into,
         report=report,
+        worded=partial(error_in_words_of, context.command, typed=context.meta.get(TYPED, ())),
         progress=not quiet,
         resume=resume,
         overwrite=overwrite,
@@ -93,7 +96,7 @@ def _convert_all(
     )
     say_or_print(found, as_json, quiet and found.ok)
     if not found.ok:
-        click.get_current_context().exit(3)
+        context.exit(3)
 
 
 @click.command(cls=Verb)

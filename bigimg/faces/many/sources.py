@@ -1,8 +1,9 @@
 """The files and stores among many sources, and the name of the store that each of them becomes.
 
 A folder is looked through, with the folders in it: each file whose name is that of a format counts as one image, and
-so does a store, and a folder of DICOM files. The folders are kept below the target. So they are for a pattern, from
-its first part with a wildcard on. Of what is given by name only the name is kept.
+so does a store, a plate, and a folder of DICOM files. The folders are kept below the target. So they are for a pattern
+with wildcards, from its first part with one on. Of what is given by name only the name is kept; a pattern with fields,
+and the index of a plate, has that of its folder.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError, Us
 from bigimg.omezarr.open import is_store
 from bigimg.places.address import is_url
 from bigimg.readers.folders.pattern import is_pattern
-from bigimg.readers.plates.find import find_plate
+from bigimg.readers.plates.find import IMAGES, find_plate
+from bigimg.readers.plates.imagexpress import is_htd
+from bigimg.readers.plates.opera import is_index
 from bigimg.readers.registry import BUILT_IN, find_format, outside_formats
 
 STORES = (".levels.ome.zarr", ".ome.zarr", ".zarr", ".ozx")
@@ -28,7 +31,7 @@ PARTS = {".img": ".hdr", ".brik": ".head", ".brik.gz": ".head", ".rec": ".par"}
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image and its store."""
+    """One image or plate, and its store."""
 
     source: str
     target: str
@@ -38,6 +41,8 @@ def items_of(
     sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     into: str | os.PathLike[str],
     ending: str,
+    *,
+    whole: bool = False,
 ) -> tuple[Item, ...]:
     """Return the images among ``sources``, in their order, each once.
 
@@ -48,6 +53,8 @@ def items_of(
         The folder of the stores.
     ending : str
         Of their names.
+    whole : bool
+        Whether a folder that is given is one source, of which a pattern says what is in it.
 
     Raises
     ------
@@ -63,8 +70,8 @@ def items_of(
     root, home = os.fspath(into), os.path.abspath(into)
     pairs = list[Item]()
     for one in [os.fspath(each) for each in given]:
-        for path, inside in _images(one, home, endings):
-            name = f"{_stem(os.path.basename(path), endings)}{ending}"
+        for path, inside in _images(one, home, endings, whole=whole):
+            name = f"{_stem(_name(path), endings)}{ending}"
             pairs.append(Item(path, os.path.join(root, os.path.normpath(os.path.join(inside, name)))))
     found: dict[str, Item] = {}
     for item in _without_targets(pairs, ending, {os.path.abspath(each) for each in given}):
@@ -105,11 +112,28 @@ def _stem(name: str, endings: Sequence[str]) -> str:
     return (name[: -len(known)] if known else name).removesuffix(".ome") or name
 
 
-def _images(name: str, home: str, endings: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _name(path: str) -> str:
+    """Return by what name a source is known: that of its folder where its own says nothing."""
+    folder, name = os.path.split(path)
+    if not os.path.lexists(path) and is_pattern(path):
+        folder, name = os.path.split(path[: path.index("{")])
+        above = os.path.basename(os.path.normpath(folder)) if folder else name.rstrip("-_. ")
+        return above or os.path.basename(os.getcwd())
+    if is_htd(name):
+        return os.path.splitext(name)[0]
+    if is_index(path):
+        above = os.path.abspath(folder)
+        return os.path.basename(os.path.dirname(above) if os.path.basename(above) == IMAGES else above)
+    return name
+
+
+def _images(
+    name: str, home: str, endings: tuple[str, ...], *, whole: bool = False
+) -> Iterator[tuple[str, str]]:
     """Yield path and kept folders of each image that ``name`` means; ``home``, where the stores are, is left out."""
     if not os.path.lexists(name) and is_pattern(name):
-        what = "its files are one image or one plate, of which the pattern is no name"
-        raise UsageError(f"{name}: {what}: bigimg convert '{name}' NAME.ome.zarr")
+        yield name, ""
+        return
     if not os.path.lexists(name) and not is_url(name) and any(mark in name for mark in "*?["):
         above = _before_wildcards(name)
         matched = sorted(glob.glob(name, recursive=True))
@@ -117,8 +141,10 @@ def _images(name: str, home: str, endings: tuple[str, ...]) -> Iterator[tuple[st
             raise InputNotFoundError(f"{name}: no file matches this pattern; check it")
         for path in matched:
             inside = os.path.relpath(os.path.dirname(path) or ".", above or ".")
-            yield from ((each, os.path.join(inside, more)) for each, more in _images(path, home, endings))
-    elif not os.path.isdir(name) or _is_one(name):
+            yield from (
+                (each, os.path.join(inside, more)) for each, more in _images(path, home, endings, whole=whole)
+            )
+    elif not os.path.isdir(name) or whole or _is_one(name):
         yield os.path.normpath(name) if os.path.lexists(name) else name, ""
     else:
         images = list(_below(name, home, endings))
