@@ -18,6 +18,8 @@ from bigimg.opening.open import Memory
 from bigimg.opening.open import open as open_image
 from bigimg.opening.plate_info import PlateInfo, plate_at, plate_info
 from bigimg.opening.sources import Asked
+from bigimg.readers.registry import no_options
+from bigimg.types import Opening
 
 if TYPE_CHECKING:
     import pandas
@@ -176,3 +178,16 @@ def open_plate(source: str | os.PathLike[str], *, memory: Memory = None) -> Plat
         raise InputError(f"{os.fspath(source)}: is no OME-Zarr plate; open an image with bigimg.open")
     tree, meta = found
     return Plate(tree.path, meta, tree, memory)
+
+
+def plate_in(img: Any, opening: Opening) -> Plate | None:
+    """Return the plate that ``img`` is, or is the path of; None for anything else."""
+    asked = Asked({**opening, "series": None})  # a series is a field
+    if isinstance(img, Plate):
+        plate = img
+    elif isinstance(img, str | os.PathLike) and (found := plate_at(img, asked)) is not None:
+        plate = Plate(found[0].path, found[1], found[0])
+    else:
+        return None
+    no_options(plate.source, asked.of_readers)
+    return plate

@@ -118,7 +118,7 @@ def _name(path: str) -> str:
     if not os.path.lexists(path) and is_pattern(path):
         folder, name = os.path.split(path[: path.index("{")])
         above = os.path.basename(os.path.normpath(folder)) if folder else name.rstrip("-_. ")
-        return above or os.path.basename(os.getcwd())
+        return above or os.path.basename(os.path.abspath("."))
     if is_htd(name):
         return os.path.splitext(name)[0]
     if is_index(path):

@@ -23,12 +23,14 @@ from bigimg.omezarr.packed import stem
 from bigimg.opening.coordinates import channels_of
 from bigimg.opening.levels import is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.open import Source, open_source
+from bigimg.opening.plates import Plate, plate_in
 from bigimg.ops.levels import as_opened
 from bigimg.planning.memory import budget_bytes, human_bytes
 from bigimg.pyramid.summary import stored_summary
 from bigimg.reader import Reader
 from bigimg.types import Array, Opening
 from bigimg.viewing.napari.viewer_arrays import Decoded, Shown
+from bigimg.viewing.plate_mosaic import plate_levels
 
 type Layer = tuple[Any, dict[str, Any], str]
 """Data (a list of levels, or one array), keyword arguments of napari's layer, and its type."""
@@ -47,9 +49,10 @@ def layers_of(source: Source, **opening: Unpack[Opening]) -> list[Layer]:
 
     Parameters
     ----------
-    source : path, array, DataArray, DataTree, Store or Reader
+    source : path, array, DataArray, DataTree, Plate, Store or Reader
     **opening
-        As in :func:`bigimg.open`; without ``series`` all images of a store, the first one visible.
+        As in :func:`bigimg.open`; without ``series`` all images of a store, the first one visible, and of a plate the
+        first field of each well, side by side.
 
     Raises
     ------
@@ -58,6 +61,8 @@ def layers_of(source: Source, **opening: Unpack[Opening]) -> list[Layer]:
     InputError, IntegrityError
         It cannot be read, or it changed since it was written.
     """
+    if opening.get("series") is None and (plate := plate_in(source, opening)) is not None:
+        return list(_of_plate(plate))
     reader = _reader(source, **opening)
     if not isinstance(reader, StoreReader):
         return list(_of_file(reader))
@@ -98,6 +103,20 @@ def _of_store(store: Store, name: str) -> Iterator[Layer]:
     for label in store.labels:
         for data, options, _ in _of_store(open_inside(store, f"labels/{label}"), f"{name} {label}"):
             yield data, _as_labels(options), "labels"
+
+
+def _of_plate(plate: Plate) -> Iterator[Layer]:
+    fields, levels = plate_levels(plate)
+    several = [_windows(store) for store in fields.some()]
+    windows = [
+        (min(low for low, _ in known), max(high for _, high in known))
+        if (known := [w for w in each if w])
+        else None
+        for each in zip(*several, strict=False)
+    ]
+    about = {"version": plate.meta.version, "levels": len(levels), "wells": list(plate.wells)}
+    active = [shown.active for shown in fields.model.image.shown]
+    yield from _of_levels(levels, plate.meta.name or _name(plate.source), windows, active, about)
 
 
 def _of_file(reader: Reader) -> Iterator[Layer]:
