@@ -6,7 +6,7 @@ import os
 from functools import partial
 from typing import Any
 
-from bigimg.omezarr.open import StoreReader, open_store
+from bigimg.omezarr.store import StoreReader
 from bigimg.omezarr.tree import join
 from bigimg.opening.open import open_source
 from bigimg.opening.plate_info import plate_at
@@ -72,6 +72,4 @@ def _of_store(plate: Plate) -> PlateSource:
 
 
 def _field(plate: Plate, path: str) -> Reader:
-    if plate.tree.folder is not None:  # so that its source is its own folder
-        return StoreReader(open_store(plate.tree.folder / path))
-    return StoreReader(open_store(plate.tree, series=path))
+    return StoreReader(plate.alone(path))  # its source is its own folder

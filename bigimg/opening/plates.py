@@ -126,6 +126,12 @@ class Plate:
             path = known[field]
         return open_store(self.tree, series=join(found.name, path))
 
+    def alone(self, path: str) -> Store:
+        """Return the opened store of the field at ``path``, as ``B/03/0``; in a folder without a look at the plate."""
+        if self.tree.folder is not None:
+            return open_store(self.tree.folder / path)
+        return open_store(self.tree, series=path)
+
     def __getitem__(self, key: str | tuple[str, int | str]) -> xarray.DataArray:
         well, number = key if isinstance(key, tuple) else (key, None)
         if not isinstance(well, str):

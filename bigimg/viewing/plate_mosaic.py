@@ -16,7 +16,9 @@ import numpy as np
 
 from bigimg.errors import BigimgError, InputError
 from bigimg.geometry.spec import ImageSpec
+from bigimg.omezarr.plate_tree import fields_of
 from bigimg.omezarr.store import Store, StoreReader
+from bigimg.omezarr.tree import join
 from bigimg.opening.plates import Plate
 from bigimg.pyramid.kernels import downsample
 from bigimg.reader import Access
@@ -28,8 +30,8 @@ LEAST = 16
 """Pixels of a well in the smallest level, along its shorter side."""
 GAP = 0.03
 """Pixels between two wells, as a share of the side of a well."""
-MOST_OPEN = 128
-"""Wells that are kept open."""
+MOST_OPEN = 1536
+"""Wells of which the metadata are kept: a whole plate."""
 
 
 class Fields:
@@ -56,7 +58,7 @@ class Fields:
             if well in self.opened:
                 self.opened.move_to_end(well)
                 return self.opened[well]
-        found = self.plate.store(well, self.plate.well(well).fields[0].path)
+        found = self.plate.alone(join(well, fields_of(self.plate.tree, well)[0].path))
         with self._lock:
             self.opened[well] = found
             while len(self.opened) > MOST_OPEN:

@@ -109,7 +109,8 @@ def convert_all(
         A folder is looked through, with the folders in it, by the names of files. A store, a plate as a microscope left
         it, and a folder of DICOM files are one source each, and so are a pattern with fields as ``{well}``, which gets
         the name of its folder, and with ``pattern`` each folder. The folders in a folder, and those that a pattern
-        with ``*`` leaves open, are kept below ``into``.
+        with ``*`` leaves open, are kept below ``into``. Of a store that holds several images, as bioformats2raw makes
+        them, each becomes a store, ``a/0.ome.zarr`` and so on, unless ``series`` chooses one.
     into : path
         Made if it does not exist. A file ``a.svs`` becomes ``a.ome.zarr``, and with ``levels_only``
         ``a.levels.ome.zarr``.
@@ -186,9 +187,10 @@ def convert_each(
                 Path(item.target).parent.mkdir(parents=True, exist_ok=True)
                 result = convert_source(
                     item.source, item.target, executor=executor, progress=inner if tell else False, resume=resume,
-                    overwrite=overwrite, sync=sync, **settings,
+                    overwrite=overwrite, sync=sync, **settings | _chosen(item),
                 )  # fmt: skip
                 note = "" if isinstance(result, PlateResult) else on_others(result.plan.spec.of_source)
+                note = note or ("" if item.series is None else f"series {item.series}")
                 rows.add("converted", time.monotonic() - begun, result.stored_bytes, note)
             except Exception as error:  # whatever it is, the other files are not to suffer from it
                 message = (
@@ -223,7 +225,14 @@ def _items(
     sources: Sources, into: str | os.PathLike[str], asked: Options, opening: Opening
 ) -> tuple[Item, ...]:
     ending = ".levels.ome.zarr" if asked.levels_only else ".ome.zarr"
-    return items_of(sources, into, ending, whole=opening.get("pattern") is not None)
+    return items_of(
+        sources, into, ending, whole=opening.get("pattern") is not None, each=opening.get("series") is None
+    )
+
+
+def _chosen(item: Item) -> dict[str, str]:
+    """Return the option of the source that chooses the image of an item."""
+    return {} if item.series is None else {"series": item.series}
 
 
 def _checked(settings: Mapping[str, Any]) -> tuple[Options, Opening]:
@@ -263,7 +272,7 @@ def _grows(todo: list[tuple[int, Item]], settings: Mapping[str, Any]) -> float |
     for size, item in some:
         beside = Path(_existing(Path(item.target)), ".bigimg.ome.zarr")
         try:
-            planned = plan(item.source, beside, **settings)
+            planned = plan(item.source, beside, **{**settings, **_chosen(item)})
         except BigimgError:  # it fails by itself later, with its message
             continue
         if isinstance(planned, PlatePlan):

@@ -31,6 +31,8 @@ def is_finished(item: Item, asked: Options, opening: Opening) -> bool:
     """
     if not os.path.isdir(item.target):
         return False
+    if item.series is not None:
+        opening = {**opening, "series": item.series}
     try:
         plate = plate_source(item.source, opening)
         if plate is not None:

@@ -1,9 +1,9 @@
 """The files and stores among many sources, and the name of the store that each of them becomes.
 
 A folder is looked through, with the folders in it: each file whose name is that of a format counts as one image, and
-so does a store, a plate, and a folder of DICOM files. The folders are kept below the target. So they are for a pattern
-with wildcards, from its first part with one on. Of what is given by name only the name is kept; a pattern with fields,
-and the index of a plate, has that of its folder.
+so does a store, a plate, and a folder of DICOM files. Of a store that holds several images each one counts. The folders
+are kept below the target. So they are for a pattern with wildcards, from its first part with one on. Of what is given
+by name only the name is kept; a pattern with fields, and the index of a plate, has that of its folder.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError, UsageError
-from bigimg.omezarr.open import is_store
+from bigimg.errors import BigimgError, InputError, InputNotFoundError, UnknownFormatError, UsageError
+from bigimg.omezarr.open import is_store, open_store
 from bigimg.places.address import is_url
 from bigimg.readers.folders.pattern import is_pattern
 from bigimg.readers.plates.find import IMAGES, find_plate
@@ -35,6 +35,8 @@ class Item:
 
     source: str
     target: str
+    series: str | None = None
+    """Name of the image, of a store that holds several."""
 
 
 def items_of(
@@ -43,6 +45,7 @@ def items_of(
     ending: str,
     *,
     whole: bool = False,
+    each: bool = True,
 ) -> tuple[Item, ...]:
     """Return the images among ``sources``, in their order, each once.
 
@@ -55,6 +58,9 @@ def items_of(
         Of their names.
     whole : bool
         Whether a folder that is given is one source, of which a pattern says what is in it.
+    each : bool
+        Whether each image of a store that holds several, as bioformats2raw makes them, has a store of its own, in a
+        folder of the name of theirs.
 
     Raises
     ------
@@ -71,13 +77,15 @@ def items_of(
     pairs = list[Item]()
     for one in [os.fspath(each) for each in given]:
         for path, inside in _images(one, home, endings, whole=whole):
-            name = f"{_stem(_name(path), endings)}{ending}"
-            pairs.append(Item(path, os.path.join(root, os.path.normpath(os.path.join(inside, name)))))
+            name = os.path.normpath(os.path.join(root, inside, _stem(_name(path), endings)))
+            several = _series(path) if each else ()
+            pairs += [Item(path, f"{os.path.join(name, one)}{ending}", one) for one in several]
+            pairs += [] if several else [Item(path, f"{name}{ending}")]
     found: dict[str, Item] = {}
     for item in _without_targets(pairs, ending, {os.path.abspath(each) for each in given}):
         key = os.path.abspath(item.target).casefold()  # some systems take a.tif and A.tif for one name
         other = found.setdefault(key, item)
-        if os.path.abspath(other.source) != os.path.abspath(item.source):
+        if (os.path.abspath(other.source), other.series) != (os.path.abspath(item.source), item.series):
             raise UsageError(
                 f"{other.source} and {item.source} would both become {item.target}: rename one, convert one by itself, "
                 "or give the folder above them, of which the folders are kept"
@@ -99,6 +107,18 @@ def _without_targets(items: Sequence[Item], ending: str, named: set[str]) -> Ite
         source = os.path.abspath(item.source)
         if source in named or source not in left:
             yield item
+
+
+def _series(path: str) -> tuple[str, ...]:
+    """Return the names of the images of a store that holds several, if they can be names of folders."""
+    if not is_store(path):
+        return ()
+    try:
+        found = open_store(path).series
+    except BigimgError:  # a plate, or what is damaged: it fails by itself
+        return ()
+    names = [name for name in found if name and name == os.path.basename(name) and not name.startswith(".")]
+    return tuple(found) if len(found) > 1 and len(names) == len(found) else ()
 
 
 def _endings() -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 import bigimg
 from bigimg.conversion import commit
@@ -140,7 +141,7 @@ def test_an_error_that_nobody_thought_of_is_passed_by_too(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a library\nbroke")
 
-    monkeypatch.setattr("bigimg.faces.many.convert_all.convert_to_store", broken)
+    monkeypatch.setattr("bigimg.faces.many.convert_all.convert_source", broken)
     found = bigimg.convert_all([files / "0.tif"], tmp_path / "out", **QUIET)
     assert found.rows[0].message == f"{files / '0.tif'}: RuntimeError: a library broke"
 
@@ -309,6 +310,39 @@ def test_plates_and_patterns_are_one_source_each(tmp_path: Path) -> None:
     through = bigimg.convert_all(tmp_path / "in", tmp_path / "all", **QUIET)
     assert [Path(row.source).name for row in through.rows] == ["A01.tif", "B02.tif", "run"]
     assert through.ok
+
+
+def collection(path: Path) -> dict[str, Any]:
+    """Write images side by side as bioformats2raw does, by zarr itself, and return their pixels."""
+    root = zarr.open_group(path, mode="w", zarr_format=2)
+    root.attrs["bioformats2raw.layout"] = 3
+    root.create_group("OME").attrs["series"] = ["0", "1"]
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    scale = {"type": "scale", "scale": [0.5, 0.5]}
+    datasets = [{"path": "0", "coordinateTransformations": [scale]}]
+    pixels = {name: noise((40, 50), "u1", seed=int(name)) for name in "01"}
+    for name, each in pixels.items():
+        image = root.create_group(name)
+        image.create_array("0", data=each)
+        image.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    return pixels
+
+
+def test_each_image_of_a_collection_becomes_a_store(tmp_path: Path) -> None:
+    pixels = collection(tmp_path / "in/run.zarr")
+    for _ in range(2):
+        found = bigimg.convert_all(tmp_path / "in", tmp_path / "out", **QUIET)
+        assert [Path(row.target).relative_to(tmp_path).as_posix() for row in found.rows] == [
+            "out/run/0.ome.zarr", "out/run/1.ome.zarr",
+        ]  # fmt: skip
+    assert states(found) == ["finished", "finished"]
+    for name, each in pixels.items():
+        np.testing.assert_array_equal(bigimg.open(tmp_path / f"out/run/{name}.ome.zarr"), each)
+    alone = bigimg.convert_all(tmp_path / "in/run.zarr", tmp_path / "one", series=1, **QUIET)
+    assert [Path(row.target).name for row in alone.rows] == ["run.ome.zarr"]
+    np.testing.assert_array_equal(bigimg.open(tmp_path / "one/run.ome.zarr"), pixels["1"])
+    told = command("convert", tmp_path / "in/run.zarr", tmp_path / "a.ome.zarr", scratch=tmp_path)
+    assert "choose with --series NAME, or convert each of them with --into FOLDER" in told.err
 
 
 def test_a_plate_with_a_damaged_field_is_absent_and_passed_by(tmp_path: Path) -> None:
