@@ -94,11 +94,13 @@ def test_napari_shows_the_wells_side_by_side(plate: Path) -> None:
     from bigimg.viewing.napari.layers import layers_of
 
     for source in (str(plate), bigimg.open_plate(plate)):
-        ((data, options, kind),) = layers_of(source)
+        (data, options, kind), (corners, names, points) = layers_of(source)
         assert (kind, options["name"], options["metadata"]["bigimg"]["wells"]) == (
             "image", "screen", ["A/1", "A/2", "B/1", "B/3"],
         )  # fmt: skip
     step = np.array(data.shape) // (2, 3)
+    assert (points, names["features"]) == ("points", {"well": ["A/1", "A/2", "B/1", "B/3"]})
+    np.testing.assert_array_equal(corners, np.array([(0, 0), (0, 1), (1, 0), (1, 2)]) * step)
     assert (step >= (300, 200)).all()
     whole = np.asarray(data)
     for well, value in BRIGHT.items():
@@ -150,7 +152,7 @@ def test_a_damaged_well_is_drawn_as_stripes(plate: Path, tmp_path: Path) -> None
 
     shutil.copytree(plate, tmp_path / "p")
     shutil.rmtree(tmp_path / "p/A/2/0/0")
-    ((data, _, _),) = layers_of(str(tmp_path / "p"))
+    (data, _, _), _ = layers_of(str(tmp_path / "p"))
     with pytest.raises(IntegrityError, match="A/2"):
         np.asarray(data)
     told: list[str] = []

@@ -1,6 +1,6 @@
 """An image as layers of napari: data, options and type of each, made from metadata; no pixel is read.
 
-Neither napari nor Qt is imported here: a layer is a tuple ``(data, options, "image" or "labels")``.
+Neither napari nor Qt is imported here: a layer is a tuple ``(data, options, "image", "labels" or "points")``.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from bigimg.pyramid.summary import stored_summary
 from bigimg.reader import Reader
 from bigimg.types import Array, Opening
 from bigimg.viewing.napari.viewer_arrays import Decoded, Shown
-from bigimg.viewing.plate_mosaic import plate_levels
+from bigimg.viewing.plate_mosaic import Fields, MosaicReader, plate_levels
 
 type Layer = tuple[Any, dict[str, Any], str]
-"""Data (a list of levels, or one array), keyword arguments of napari's layer, and its type."""
+"""Data (a list of levels, one array, or points), keyword arguments of napari's layer, and its type."""
 
 MOST_PLANE_BYTES = 64 << 20
 """The largest plane that a viewer may read for each frame, without levels: 8192 x 8192 of 8 bits, decoded in 0.1 s."""
@@ -46,6 +46,8 @@ COLORS = ({"R", "G", "B"}, {"R", "G", "B", "A"})
 
 def layers_of(source: Source, **opening: Unpack[Opening]) -> list[Layer]:
     """Return the layers of an image: one for each channel or for all colours, and one for each label image.
+
+    Of a plate also one with the names of the wells.
 
     Parameters
     ----------
@@ -116,7 +118,25 @@ def _of_plate(plate: Plate) -> Iterator[Layer]:
     ]
     about = {"version": plate.meta.version, "levels": len(levels), "wells": list(plate.wells)}
     active = [shown.active for shown in fields.model.image.shown]
-    yield from _of_levels(levels, plate.meta.name or _name(plate.source), windows, active, about)
+    name = plate.meta.name or _name(plate.source)
+    yield from _of_levels(levels, name, windows, active, about)
+    yield _names_of_wells(fields, levels[0], name)
+
+
+def _names_of_wells(fields: Fields, base: MosaicReader, name: str) -> Layer:
+    """Return a layer that writes the name of each well into its corner."""
+    axes = base.spec.axes[-2:]
+    options = {
+        "name": f"{name} wells",
+        "features": {"well": list(fields.wells.values())},
+        "text": {"string": "{well}", "anchor": "upper_left", "color": "white", "size": 9},
+        "face_color": "transparent",
+        "border_color": "transparent",
+        "scale": tuple(axis.spacing for axis in axes),
+        "units": _units(axes),
+        "axis_labels": tuple(axis.name for axis in axes),
+    }
+    return np.array(list(fields.wells)) * base.scale.step, options, "points"
 
 
 def _of_file(reader: Reader) -> Iterator[Layer]:
