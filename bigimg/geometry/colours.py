@@ -27,9 +27,9 @@ def lights_of(channels: Sequence[Channel], count: int) -> tuple[str, ...]:
     (('0000FF', '00FF00', 'FF00FF'), ('FF0000', '00FF00', '0000FF'))
     """
     named = channels or (RGBA[:count] if is_picture(channels, count) else ())
-    own = [channel.color for channel in named] or [None] * count
-    if is_picture(channels, count):
-        own = [channel.color or PICTURE[channel.name] for channel in named]
+    of_picture = PICTURE if is_picture(channels, count) else {}
+    found = [channel.color or of_picture.get(channel.name) for channel in named] or [None] * count
+    own = [color and color.upper() for color in found]
     unused = [each for each in SPARE if each not in own] or SPARE
     spare = itertools.cycle(unused if count > 1 else ["FFFFFF"])
     return tuple(color or next(spare) for color in own)

@@ -294,7 +294,7 @@ def _omero(spec: ImageSpec, windows: Windows | None, active: Sequence[bool]) -> 
         smallest, largest = limits or (low, high)
         limit: Document = {"min": float(min(smallest, low)), "max": float(max(largest, high))}
         entries.append({
-            "label": channel.name, "color": lights[i].upper(),
+            "label": channel.name, "color": lights[i],
             "window": limit | {"start": float(low), "end": float(high)},
             # Alpha shown as one more colour would wash out the picture.
             "active": active[i] if active else names[i] != "A",
