@@ -102,6 +102,20 @@ def _axis(_: click.Context, option: click.Parameter, text: str | None) -> dict[s
     return {name.strip(): int(index) for name, _, index in pairs}
 
 
+def _windows(_: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> Any:
+    """Return ``100,4000`` as two numbers, and ``DAPI=100,4000`` as a dict."""
+    found = [text.rpartition("=")[::2] for text in texts]
+    try:
+        pairs = {name: tuple(map(number, limits.split(","))) for name, limits in found}
+    except ValueError:
+        pairs = {}
+    whole = all(len(pair) == 2 for pair in pairs.values())
+    if not whole or len(pairs) < len(texts) or ("" in pairs and len(pairs) > 1):
+        example = "write 100,4000, or DAPI=100,4000 once for each channel"
+        raise click.BadParameter(f"{' '.join(texts)!r}: {example}", param=option)
+    return pairs.get("", pairs) if pairs else None
+
+
 def pixels(_: click.Context, option: click.Parameter, text: str | None) -> Any:
     """Return numbers of pixels, so that a text that means nothing is refused before a file is opened."""
     return text and read_pixels(text, str(option.name))
@@ -199,6 +213,14 @@ OPTIONS: dict[str, Decorator] = {
     "channels": click.option(
         "--channels", callback=lambda _, __, text: text.split(",") if text else None, help="Names, as in DAPI,GFP."
     ),
+    "colors": click.option(
+        "--colors", callback=lambda _, __, text: text.split(",") if text else None, metavar="RRGGBB,...",
+        help="Colours of channels, as in 0000FF,00FF00.",
+    ),
+    "window": click.option(
+        "--window", multiple=True, callback=_windows, metavar="[NAME=]LOW,HIGH",
+        help="Values drawn black and white, of all channels or of one.",
+    ),
     "insecure": click.option(
         "--insecure", is_flag=True, callback=_insecure, help="Take any certificate of a server."
     ),
@@ -223,5 +245,5 @@ OPENING = (*SOURCE, "plate")
 """Those of :class:`bigimg.types.Opening`, in its order: of verbs that know plates."""
 CONVERSION = (
     *("memory", "workers", "chunks", "shards", "codec", "levels", "halve", "method", "kind", "spacing"),
-    *("channels", "keep_metadata", "ome_version", "levels_only", *OPENING),
+    *("channels", "colors", "window", "keep_metadata", "ome_version", "levels_only", *OPENING),
 )

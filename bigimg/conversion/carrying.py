@@ -99,8 +99,10 @@ def _carried(name: str, store: Store, plan: ConversionPlan, options: Options) ->
         for what, lengths in (("chunks", first.chunk), ("shards", first.shard)):
             named = zip(plan.spec.dims, lengths, strict=True)
             asked[what] = {axis: n for axis, n in named if axis in label.spec.dims}
-    of_image = {"method": None, "kind": None, "spacing": NO_LENGTHS, "channels": None, "levels_only": False}
-    settings = replace(options, **of_image, **asked)  # type: ignore[arg-type]
+    of_label = replace(
+        options, method=None, kind=None, spacing=NO_LENGTHS, channels=None, colors=None, window=(), levels_only=False
+    )  # fmt: skip
+    settings = replace(of_label, **asked)
     made = make_plan(label.source, str(target.folder / name), label.spec, label.access, settings)
     shown = shown_of(inside, keep_metadata=options.keep_metadata)
     return Carried(replace(made, shown=shown), label, target, inside)

@@ -10,6 +10,7 @@ from typing import Any
 from bigimg.conversion.carrying import Carried, with_carried
 from bigimg.conversion.identity import chosen, request
 from bigimg.conversion.sidecar import beside
+from bigimg.planning.channels import described_windows
 from bigimg.planning.options import Options
 from bigimg.planning.plan import ConversionPlan, make_plan
 from bigimg.reader import Reader, open_source_of
@@ -52,4 +53,14 @@ def planned(
     plan = replace(beside(plan, source, reader, opening, options.kind), opening=chosen(opening))
     if isinstance(source, str | os.PathLike):
         plan = replace(plan, request=request(reader, options, opening))
-    return with_carried(plan, reader, options)
+    plan, labels = with_carried(plan, reader, options)
+    return _with_windows(plan, options), labels
+
+
+def _with_windows(plan: ConversionPlan, options: Options) -> ConversionPlan:
+    """Return the plan with the windows that are asked for; those of other channels stay, or are made of the pixels."""
+    if not options.window:
+        return plan
+    window, windows = described_windows(plan.spec, plan.shown.windows, options.window)
+    shown = replace(plan.shown, windows=windows)
+    return replace(plan, spec=replace(plan.spec, window=window), shown=shown)

@@ -18,7 +18,6 @@ import json
 import os
 import shutil
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -29,7 +28,7 @@ from bigimg.conversion import commit
 from bigimg.conversion.carrying import Carried
 from bigimg.conversion.commit import Staging
 from bigimg.conversion.estimate import probe_all
-from bigimg.conversion.identity import chosen, fingerprint, identity
+from bigimg.conversion.identity import chosen, fingerprint, identity, request
 from bigimg.conversion.planned import planned
 from bigimg.conversion.progress import Meter, reporting
 from bigimg.conversion.run import Running, run
@@ -125,13 +124,14 @@ def plan_plate(
     resident = resident_bytes()
     fields: list[FieldPlan] = []
     largest: tuple[ConversionPlan, PlacedField] | None = None
-    notes: Counter[str] = Counter(dict.fromkeys(source.notes, 0))
+    notes: dict[str, list[str]] = {note: [] for note in source.notes}
     for placed in layout.fields:
         with closing(_opened(placed, options)) as reader:
             checked_target(target, reader, overwrite=overwrite)
             plan, _ = _planned(placed, reader, target, options, opening, resident)
         fields.append(field_plan(placed.path, plan))
-        notes.update(set(plan.notes))
+        for note in plan.notes:
+            notes.setdefault(note, []).append(placed.path)
         if largest is None or plan.peak_bytes > largest[0].peak_bytes:
             largest = plan, placed
     assert largest is not None
@@ -141,7 +141,8 @@ def plan_plate(
             made = replace(made, estimate=probe_all(replace(made, labels=()), reader, []))
     shown = source.name if options.keep_metadata or is_known(source.name) else ""
     name = shown or stem(target)
-    return PlatePlan(source.source, target, name, layout, tuple(fields), made, dict(notes))
+    notes_of = {note: tuple(paths) for note, paths in notes.items()}
+    return PlatePlan(source.source, target, name, layout, tuple(fields), made, notes_of)
 
 
 def run_plate(
@@ -229,7 +230,10 @@ def _planned(
     resident: int,
 ) -> tuple[ConversionPlan, tuple[Carried, ...]]:  # fmt: skip
     path = os.path.join(target, *placed.path.split("/"))
-    return planned(None, reader, path, options, opening, resident=resident)
+    made, labels = planned(None, reader, path, options, opening, resident=resident)
+    if hasattr(reader, "identity"):  # its pixels are computed
+        return made, labels
+    return replace(made, request=request(reader, options, opening)), labels
 
 
 def _known_by(source: PlateSource, options: Options, opening: Mapping[str, Any]) -> dict[str, Json]:

@@ -25,6 +25,7 @@ from bigimg.faces.plates import plate_source
 from bigimg.geometry.lengths import Pixels, Spacing
 from bigimg.opening.open import open_source
 from bigimg.opening.sources import split
+from bigimg.planning.channels import Windows
 from bigimg.planning.options import Options, options
 from bigimg.planning.plan import ConversionPlan
 from bigimg.planning.plate_plan import PlatePlan
@@ -56,6 +57,8 @@ def plan(
     kind: Kind | None = None,
     spacing: Spacing | None = None,
     channels: Sequence[str] | None = None,
+    colors: Sequence[str] | None = None,
+    window: Windows | None = None,
     keep_metadata: bool = False,
     ome_version: Version = "0.5",
     levels_only: bool = False,
@@ -97,6 +100,11 @@ def plan(
         unit or without: ``0.5``, ``"0.5um"``, ``(2, 0.5, 0.5)``, ``"z=7mm,y=0.5um"`` or ``{"z": (7, "mm")}``.
     channels : sequence of str, optional
         Names, in place of what the file says.
+    colors : sequence of str, optional
+        Colours, one for each channel, as six hexadecimal digits: ``"00FF00"``; in place of what the file says.
+    window : sequence or mapping, optional
+        Real values drawn black and white, in place of what the file or the pixels say: ``(100, 4000)`` for all
+        channels, ``{"DAPI": (100, 4000)}`` for some.
     keep_metadata : bool
         Write also those fields of the file that may tell who was imaged: names, dates, ids, free text.
     ome_version : {"0.4", "0.5", "0.6"}
@@ -120,8 +128,8 @@ def plan(
     check_name(target)
     settings = options(
         memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, halve=halve,
-        method=method, kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata,
-        ome_version=ome_version, levels_only=levels_only,
+        method=method, kind=kind, spacing=spacing, channels=channels, colors=colors, window=window,
+        keep_metadata=keep_metadata, ome_version=ome_version, levels_only=levels_only,
     )  # fmt: skip
     if (plate := plate_source(source, opening)) is not None:
         return plan_plate(plate, os.fspath(target), settings, opening, sample=probe)
@@ -204,7 +212,8 @@ def convert(
     ----------
     source, target, **settings
         As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, halve, method, kind, spacing,
-        channels, keep_metadata, ome_version, levels_only, and the options of :class:`bigimg.types.Opening`.
+        channels, colors, window, keep_metadata, ome_version, levels_only, and the options of
+        :class:`bigimg.types.Opening`.
     executor : concurrent.futures.Executor, optional
         What runs the blocks; by default an active dask client, else threads.
     progress : bool or callable, optional

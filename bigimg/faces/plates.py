@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from bigimg.omezarr.open import StoreReader, open_store
+from bigimg.omezarr.store import StoreReader
 from bigimg.omezarr.tree import join
 from bigimg.opening.open import open_source
 from bigimg.opening.plates import Plate, plate_in
@@ -58,6 +58,4 @@ def _of_store(plate: Plate) -> PlateSource:
 
 
 def _field(plate: Plate, path: str) -> Reader:
-    if plate.tree.folder is not None:  # so that its source is its own folder
-        return StoreReader(open_store(plate.tree.folder / path))
-    return StoreReader(open_store(plate.tree, series=path))
+    return StoreReader(plate.alone(path))  # its source is its own folder

@@ -125,6 +125,14 @@ class Plate:
         path = well_named(self.meta, well, source=self.source).path
         return open_store(self.tree, series=field_in(self.tree, path, field))
 
+    def alone(self, path: str) -> Store:
+        """Return the opened store of the field at ``path``, as ``B/03/0``; in a folder without a look at the plate."""
+        from bigimg.omezarr.open import open_store
+
+        if self.tree.folder is not None:
+            return open_store(self.tree.folder / path)
+        return open_store(self.tree, series=path)
+
     def __getitem__(self, key: str | tuple[str, int | str]) -> xarray.DataArray:
         well, number = key if isinstance(key, tuple) else (key, None)
         if not isinstance(well, str):

@@ -219,9 +219,9 @@ def _whole(file: ImageSpec, grid: Grid, *, by_window: bool) -> ImageSpec:
         axes[name] = replace(axes[name], size=n * size) if name in axes else Axis(name, n)
     dims = [name for name in ORDER if name in axes]
     notes = list(file.notes)
-    if apart := [name for name in ("t", "z") if name in count]:
-        said = f"files of planes do not say how far apart the planes are: 1 is assumed along {' and '.join(apart)}"
-        notes.append(SpacingNote(said, "".join(apart)))
+    if apart := "".join(name for name in "tz" if name in count):
+        said = "files of planes do not say how far apart the planes are: 1 is assumed along"
+        notes.append(SpacingNote.along(said, apart))
     if file.world is not None:
         notes.append("the position of each plane in the world is left out")
     return replace(
