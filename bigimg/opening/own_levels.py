@@ -1,0 +1,236 @@
+"""The coarser levels that a file has itself, taken as levels of its image when they are means: ``levels="source"``.
+
+A reader tells what opens them (:func:`bigimg.reader.coarser_of`). Each is compared with the level below: its shape says
+how many pixels a window has, and 16 places whether it holds the means of windows. Everything else that is said of a
+level follows from level 0, as of the levels of a store.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bigimg.errors import InputError, UsageError
+from bigimg.geometry.holes import coarser_holes, few_enough, hole_value, holes_in
+from bigimg.geometry.levels import axes_at, level_at
+from bigimg.geometry.region import grid, scale_up, shape_of
+from bigimg.geometry.spec import ImageSpec
+from bigimg.pyramid.are_means import Comparison
+from bigimg.reader import Access, Reader, coarser_of
+from bigimg.types import Array, FromSource, Region, Shape
+
+PLACES = 16
+"""Places of a level that are compared with the level below."""
+LOOKED_AT = 64
+"""Places of a level among which those of the highest contrast are taken: most of a slide may be background."""
+SIDE, DEPTH = 64, 4
+"""Pixels of a place along y and x, and along z where that is halved too."""
+MOST_SIDE = 1024
+"""Pixels of the level below along y and x that a place covers at most."""
+GOLDEN = (math.sqrt(5) - 1) / 2
+"""Multiples of it, without their whole parts, lie evenly between 0 and 1, however many there are."""
+REMEDY = "leave levels='source' out, or make levels of level 0: bigimg convert"
+
+
+@dataclass(frozen=True, eq=False)
+class OwnLevel:
+    """A level that the file has itself, as a :class:`bigimg.reader.Reader`."""
+
+    readers: tuple[Reader, ...]
+    """Of all levels."""
+    specs: tuple[ImageSpec, ...]
+    """Of all levels, as they follow from level 0."""
+    level: int = 0
+
+    @property
+    def spec(self) -> ImageSpec:
+        """What the level is."""
+        return self.specs[self.level]
+
+    @property
+    def access(self) -> Access:
+        """How its pixels can be had."""
+        return self.readers[self.level].access
+
+    @property
+    def source(self) -> str:
+        """The file."""
+        return self.readers[0].source
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files."""
+        return tuple(getattr(self.readers[0], "paths", ()))
+
+    def read(self, region: Region) -> Array:
+        """Return the values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
+        found = _read(self.readers[self.level], self.spec, region)
+        if self.level and (holes := holes_in(self.spec.missing, region)) is not None:
+            found = np.where(
+                holes, np.array(hole_value(self.spec.dtype, self.spec.padding), found.dtype), found
+            )
+        return found
+
+    def close(self) -> None:
+        """Let go of the file."""
+        for reader in self.readers:
+            reader.close()
+
+
+def taken(reader: Reader, levels: FromSource | None) -> Reader:
+    """Return ``reader``, or with ``levels="source"`` level 0 of the levels that its file has.
+
+    Raises
+    ------
+    UsageError, InputError
+        As :func:`with_own_levels`; or ``levels`` is something else.
+    """
+    if levels is None or isinstance(reader, OwnLevel):
+        return reader
+    if levels != "source":
+        raise UsageError(
+            f"levels={levels!r}: give 'source', for the levels that a file has, or leave it out; their number is an "
+            "option of convert"
+        )
+    return with_own_levels(reader)
+
+
+def with_own_levels(reader: Reader) -> OwnLevel:
+    """Return level 0 of the image of ``reader``, with the coarser levels that its file has.
+
+    Pixels of some places of each level are read.
+
+    Raises
+    ------
+    UsageError
+        The file has no coarser levels, they are no means of an image, or it can only be read from front to back.
+    InputError
+        A level is not what its shape says: means of the level below.
+    """
+    openers, spec = coarser_of(reader), reader.spec
+    if not openers:
+        raise UsageError(
+            f"{reader.source}: levels='source' was asked for, and its file has one level alone; {REMEDY}"
+        )
+    if spec.kind != "image":
+        raise UsageError(
+            f"{reader.source}: levels='source' takes levels that are means, and of {spec.kind} there are none; {REMEDY}"
+        )
+    if reader.access.kind != "random":
+        what = f"compares some places of the levels, and this is read in one go ({reader.access.why})"
+        raise UsageError(f"{reader.source}: levels='source' {what}; {REMEDY}")
+    readers, specs, factors = [reader], [spec], (1,) * len(spec.shape)
+    for number, open_it in enumerate(openers, 1):
+        level = open_it()
+        readers.append(level)
+        step = _step(specs[-1], level.spec)
+        if step is None:
+            raise _refused(reader, number, _differs(specs[-1], level.spec))
+        factors = tuple(f * s for f, s in zip(factors, step, strict=True))
+        specs.append(_spec(spec, specs[-1], level.spec, step, factors, reader.source))
+        if (doubt := _doubt(readers[-2:], specs[-2:], step)) is not None:
+            raise _refused(reader, number, doubt)
+    last = f"level {len(openers)} is" if len(openers) == 1 else f"levels 1 to {len(openers)} are"
+    note = f"{last} as the file has them: means, by {PLACES} places of each that were compared"
+    return OwnLevel(tuple(readers), tuple(replace(each, of_source=(*each.of_source, note)) for each in specs))
+
+
+def _refused(reader: Reader, number: int, why: str) -> InputError:
+    what = f"levels='source' takes levels that are means, and level {number} of the file is none"
+    return InputError(f"{reader.source}: {what}: {why}; {REMEDY}")
+
+
+def _sizes(spec: ImageSpec, like: ImageSpec) -> Shape | None:
+    """Return the pixels of ``spec`` along the axes of ``like``; None where it has others."""
+    if not set(spec.dims) <= set(like.dims):
+        return None
+    return tuple(spec.sizes.get(name, 1) for name in like.dims)
+
+
+def _step(below: ImageSpec, spec: ImageSpec) -> Shape | None:
+    """Return how many pixels of the level below a window has; None where no whole numbers fit."""
+    shape = _sizes(spec, below)
+    if shape is None or spec.dtype != below.dtype:
+        return None
+    found = []
+    for axis, n, m in zip(below.axes, below.shape, shape, strict=True):
+        # Some programs drop the last pixels that fill no window, others make one more of them.
+        near = (round(n / m), n // m, -(-n // m))
+        f = next((f for f in near if f >= 1 and m in (n // f, -(-n // f))), 0)
+        found.append(f if axis.type == "space" or f == 1 else 0)
+    return tuple(found) if min(found) and max(found) > 1 else None
+
+
+def _differs(below: ImageSpec, spec: ImageSpec) -> str:
+    shapes = (f"{' x '.join(map(str, each.shape))} {each.dtype}" for each in (spec, below))
+    return "it has {}, which is no whole part of {}".format(*shapes)
+
+
+def _spec(
+    base: ImageSpec, below: ImageSpec, own: ImageSpec, step: Shape, factors: Shape, source: str
+) -> ImageSpec:
+    """Return what a level is: as level 0, with fewer and larger pixels."""
+    shape = tuple(own.sizes.get(name, 1) for name in base.dims)
+    axes = axes_at(base.axes, level_at(base.axes, 0, factors, step, shape, "mean"))
+    chunk = dict(zip(own.dims, own.chunks, strict=True))
+    holes = coarser_holes(below.missing, below.shape, step, met=True)
+    inside = (
+        tuple(slice(s.start, min(s.stop, n)) for s, n in zip(hole, shape, strict=True)) for hole in holes
+    )
+    missing = few_enough((hole for hole in inside if all(s.start < s.stop for s in hole)), source, REMEDY)
+    return replace(
+        base, axes=axes, chunks=tuple(chunk.get(name, 1) for name in base.dims), missing=missing
+    )
+
+
+def _read(reader: Reader, spec: ImageSpec, region: Region) -> Array:
+    """Return ``region`` of ``spec`` from a reader that may lack axes of length 1."""
+    along = dict(zip(spec.dims, region, strict=True))
+    return reader.read(tuple(along[name] for name in reader.spec.dims)).reshape(shape_of(region))
+
+
+def _doubt(readers: Sequence[Reader], specs: Sequence[ImageSpec], step: Shape) -> str | None:
+    """Return why the second of two levels holds no means of the first; None if it does."""
+    below, level = specs
+    lossy = any(getattr(reader, "lossy", False) for reader in readers)
+    comparison = Comparison(level.dims, step, level.dtype, lossy=lossy)
+    seen = [(place, _read(readers[1], level, place)) for place in _places(below, level, step)]
+    for place, pixels in sorted(seen, key=lambda each: -float(np.std(each[1])))[:PLACES]:
+        under = scale_up(place, step, below.shape)
+        fine = _read(readers[0], below, under)
+        if holes_in(below.missing, under) is not None or _has_padding(fine, below):
+            continue
+        comparison.add(pixels, fine)
+    return comparison.doubt
+
+
+def _has_padding(pixels: Array, spec: ImageSpec) -> bool:
+    if spec.padding is None:
+        return False
+    low, high = spec.padding
+    return bool(((pixels >= low) & (pixels <= high)).any())  # of NaN the comparison itself takes care
+
+
+def _places(below: ImageSpec, level: ImageSpec, step: Shape) -> Iterator[Region]:
+    """Yield places all over a level, of whole windows."""
+    # What the last pixel covers where it is no whole window is left out.
+    whole = tuple(
+        max(1, min(m, n // f)) for n, m, f in zip(below.shape, level.shape, step, strict=True)
+    )
+    size = []
+    for axis, n, f, chunk in zip(level.axes, whole, step, level.chunks, strict=True):
+        most = {"c": chunk, "z": DEPTH if f > 1 else 1}.get(axis.name, 1)
+        if axis.name in "yx":
+            most = max(1, min(SIDE, MOST_SIDE // f))
+        size.append(min(n, most))
+    pieces = grid(whole, tuple(size))
+    count = math.prod(pieces)
+    numbers = {int((i + 0.5) * GOLDEN % 1 * count) for i in range(LOOKED_AT)} if count > LOOKED_AT else range(count)
+    for number in sorted(numbers):
+        at = np.unravel_index(number, pieces)
+        yield tuple(
+            slice(int(i) * n, min((int(i) + 1) * n, most)) for i, n, most in zip(at, size, whole, strict=True)
+        )
