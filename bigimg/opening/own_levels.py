@@ -26,6 +26,8 @@ PLACES = 16
 """Places of a level that are compared with the level below."""
 LOOKED_AT = 64
 """Places of a level among which those of the highest contrast are taken: most of a slide may be background."""
+LOOK_BYTES = 16_000_000
+"""Decoded bytes of a level that are looked at for it, if 16 places need no more: of chunks of 1024 x 1024 fewer."""
 SIDE, DEPTH = 64, 4
 """Pixels of a place along y and x, and along z where that is halved too."""
 MOST_SIDE = 1024
@@ -181,9 +183,7 @@ def _spec(
         tuple(slice(s.start, min(s.stop, n)) for s, n in zip(hole, shape, strict=True)) for hole in holes
     )
     missing = few_enough((hole for hole in inside if all(s.start < s.stop for s in hole)), source, REMEDY)
-    return replace(
-        base, axes=axes, chunks=tuple(chunk.get(name, 1) for name in base.dims), missing=missing
-    )
+    return replace(base, axes=axes, chunks=tuple(chunk.get(name, 1) for name in base.dims), missing=missing)
 
 
 def _read(reader: Reader, spec: ImageSpec, region: Region) -> Array:
@@ -217,20 +217,18 @@ def _has_padding(pixels: Array, spec: ImageSpec) -> bool:
 def _places(below: ImageSpec, level: ImageSpec, step: Shape) -> Iterator[Region]:
     """Yield places all over a level, of whole windows."""
     # What the last pixel covers where it is no whole window is left out.
-    whole = tuple(
-        max(1, min(m, n // f)) for n, m, f in zip(below.shape, level.shape, step, strict=True)
-    )
+    whole = tuple(max(1, min(m, n // f)) for n, m, f in zip(below.shape, level.shape, step, strict=True))
     size = []
     for axis, n, f, chunk in zip(level.axes, whole, step, level.chunks, strict=True):
-        most = {"c": chunk, "z": DEPTH if f > 1 else 1}.get(axis.name, 1)
-        if axis.name in "yx":
-            most = max(1, min(SIDE, MOST_SIDE // f))
-        size.append(min(n, most))
+        side = max(1, min(SIDE, MOST_SIDE // f))
+        wanted = {"t": 1, "c": chunk, "z": DEPTH if f > 1 else 1, "y": side, "x": side}
+        size.append(min(n, wanted[axis.name]))
     pieces = grid(whole, tuple(size))
-    count = math.prod(pieces)
-    numbers = {int((i + 0.5) * GOLDEN % 1 * count) for i in range(LOOKED_AT)} if count > LOOKED_AT else range(count)
-    for number in sorted(numbers):
+    count, chunk_bytes = math.prod(pieces), math.prod(level.chunks) * level.dtype.itemsize
+    most = max(PLACES, min(LOOKED_AT, LOOK_BYTES // chunk_bytes))
+    spread = {int((i + 0.5) * GOLDEN % 1 * count) for i in range(most)}
+    for number in sorted(spread) if count > most else range(count):
         at = np.unravel_index(number, pieces)
         yield tuple(
-            slice(int(i) * n, min((int(i) + 1) * n, most)) for i, n, most in zip(at, size, whole, strict=True)
+            slice(int(i) * n, min((int(i) + 1) * n, end)) for i, n, end in zip(at, size, whole, strict=True)
         )

@@ -85,16 +85,20 @@ class Comparison:
         """Why the level holds no means of the level below; None if it does."""
         if not self._count:
             return "no place of it holds measurements alone, so that nothing can be compared"
+        nearest = min(
+            self._errors, key=self._errors.__getitem__
+        )  # of equal ones the first, and means come first
+        if nearest not in MEANS:
+            return f"it is nearer to {nearest} than to means"
         if not self.lossy and self._worst > self._allowed:
             what = f"values lie up to {self._worst:.4g} off the means"
             return f"{what} where rounding explains {self._allowed:.4g}"
-        nearest = min(self._errors, key=self._errors.__getitem__)  # of equal ones the first, and means come first
-        if nearest not in MEANS:
-            return f"it is nearer to {nearest} than to means"
         if self.lossy and self._worst > self._allowed:
             scale = 255.0 if self.dtype == np.uint8 else self._high - self._low
             if self._bias > BIAS * scale + 1:
-                return f"the mean of a place lies {self._bias:.4g} off, as of another picture or other colours"
+                return (
+                    f"the mean of a place lies {self._bias:.4g} off, as of another picture or other colours"
+                )
             error = math.sqrt(self._errors[MEANS[0]] / self._count)
             contrast = math.sqrt(self._squares / self._count)
             if error > max(CONTRAST * contrast, BIAS * scale):

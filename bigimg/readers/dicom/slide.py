@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from bigimg.geometry.units import converted
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
 from bigimg.readers.dicom.fields import Fields, first_item
-from bigimg.readers.dicom.pixels import Pixels
+from bigimg.readers.dicom.pixels import NATIVE, Pixels
 from bigimg.readers.dicom.slide_files import SlideFile, origin_of, slide_file
 from bigimg.readers.dicom.spec import notes_of
 from bigimg.readers.dicom.tags import fields_of, number, numbers, text, value_of
@@ -40,6 +41,10 @@ LIBRARY_BYTES = 24_000_000
 """Memory of pydicom and the decoders, from the first frame on, measured."""
 MOST_CELLS = 1 << 25
 """Places of tiles, taken or not, each of 8 bytes: a header of a few bytes can promise any number of them."""
+LOSSLESS = {
+    *NATIVE, *(f"1.2.840.10008.1.2.{end}" for end in ("4.57", "4.70", "4.80", "4.90", "4.201", "4.202", "5")),
+}  # fmt: skip
+"""Transfer syntaxes that give back each pixel: uncompressed, JPEG lossless, JPEG-LS, JPEG 2000, HTJ2K, RLE."""
 EVEN = 0.05
 """Largest deviation of a focal plane from an even distance, in parts of it."""
 
@@ -56,6 +61,10 @@ class SlideReader:
     """Of shape (paths, planes, rows, columns, 2): file and frame of each tile; -1 where there is none."""
     fill: float = 0
     """Value of pixels that were not scanned."""
+    coarser: tuple[Callable[[], SlideReader], ...] = ()
+    """What opens each coarser level; see :func:`bigimg.reader.coarser_of`."""
+    lossy: bool = False
+    """Whether its tiles may have lost something when they were stored, now or before."""
 
     @property
     def format(self) -> str:
@@ -166,7 +175,18 @@ def open_slide(
             *others,
             f"{counted(len(damaged), 'file')} of {len(paths)} {are} damaged and left out: {damaged[0]}",
         )
-    return _reader(image, source, (*notes, *others))
+    reader = _reader(image, source, (*notes, *others))
+    opener = partial(open_slide, paths, source, allow_partial=allow_partial)
+    return replace(reader, coarser=tuple(partial(opener, series=level) for level in _coarser(names, number)))
+
+
+def _coarser(names: Sequence[str], number: int) -> Iterator[int]:
+    """Yield the numbers of the coarser levels of an image, which follow it; none of a photo."""
+    of, word, _ = names[number].rpartition("level ")
+    for each in range(number + 1, len(names) if word else 0):
+        if names[each].rpartition("level ")[:2] != (of, word):
+            return
+        yield each
 
 
 def _files(paths: Sequence[str], source: str, *, partial: bool) -> tuple[list[SlideFile], list[str]]:
@@ -276,8 +296,11 @@ def _reader(image: _Image, source: str, of_source: tuple[str, ...]) -> SlideRead
     holes = _holes(spec, index, first.pixels, source)
     spec = with_holes(spec, holes, source=source, remedy="open another level by series=NUMBER")
     pixels = tuple(f.pixels for f in files)
+    lossy = any(
+        f.pixels.syntax not in LOSSLESS or text(f.header, "LossyImageCompression") == "01" for f in files
+    )
     return SlideReader(
-        spec, _access(pixels, index), source, pixels, index, hole_value(spec.dtype, spec.padding)
+        spec, _access(pixels, index), source, pixels, index, hole_value(spec.dtype, spec.padding), lossy=lossy
     )
 
 

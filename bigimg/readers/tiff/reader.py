@@ -134,7 +134,9 @@ class TiffReader:
     @property
     def coarser(self) -> tuple[Callable[[], TiffReader], ...]:
         """What opens each coarser level; see :func:`bigimg.reader.coarser_of`."""
-        return tuple(functools.partial(self._at_level, level) for level in range(self._how["level"] + 1, self._levels))
+        return tuple(
+            functools.partial(self._at_level, level) for level in range(self._how["level"] + 1, self._levels)
+        )
 
     def _at_level(self, level: int) -> TiffReader:
         how: _How = {**self._how, "level": level}

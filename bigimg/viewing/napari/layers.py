@@ -43,9 +43,7 @@ MOST_KEPT_BYTES = 1 << 30
 COLORS = ({"R", "G", "B"}, {"R", "G", "B", "A"})
 
 
-def layers_of(
-    source: Source, *, levels: FromSource | None = None, **opening: Unpack[Opening]
-) -> list[Layer]:
+def layers_of(source: Source, *, levels: FromSource | None = None, **opening: Unpack[Opening]) -> list[Layer]:
     """Return the layers of an image: one for each channel or for all colours, and one for each label image.
 
     Parameters
