@@ -25,7 +25,7 @@ from bigimg.geometry.units import converted
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
 from bigimg.readers.dicom.fields import Fields, first_item
-from bigimg.readers.dicom.pixels import NATIVE, Pixels
+from bigimg.readers.dicom.pixels import Pixels
 from bigimg.readers.dicom.slide_files import SlideFile, origin_of, slide_file
 from bigimg.readers.dicom.spec import notes_of
 from bigimg.readers.dicom.tags import fields_of, number, numbers, text, value_of
@@ -41,10 +41,6 @@ LIBRARY_BYTES = 24_000_000
 """Memory of pydicom and the decoders, from the first frame on, measured."""
 MOST_CELLS = 1 << 25
 """Places of tiles, taken or not, each of 8 bytes: a header of a few bytes can promise any number of them."""
-LOSSLESS = {
-    *NATIVE, *(f"1.2.840.10008.1.2.{end}" for end in ("4.57", "4.70", "4.80", "4.90", "4.201", "4.202", "5")),
-}  # fmt: skip
-"""Transfer syntaxes that give back each pixel: uncompressed, JPEG lossless, JPEG-LS, JPEG 2000, HTJ2K, RLE."""
 EVEN = 0.05
 """Largest deviation of a focal plane from an even distance, in parts of it."""
 
@@ -296,11 +292,14 @@ def _reader(image: _Image, source: str, of_source: tuple[str, ...]) -> SlideRead
     holes = _holes(spec, index, first.pixels, source)
     spec = with_holes(spec, holes, source=source, remedy="open another level by series=NUMBER")
     pixels = tuple(f.pixels for f in files)
-    lossy = any(
-        f.pixels.syntax not in LOSSLESS or text(f.header, "LossyImageCompression") == "01" for f in files
-    )
     return SlideReader(
-        spec, _access(pixels, index), source, pixels, index, hole_value(spec.dtype, spec.padding), lossy=lossy
+        spec,
+        _access(pixels, index),
+        source,
+        pixels,
+        index,
+        hole_value(spec.dtype, spec.padding),
+        lossy=any(f.lossy for f in files),
     )
 
 
