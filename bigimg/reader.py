@@ -138,8 +138,8 @@ def as_part(reader: Reader, part: Part | None) -> Reader:
 def coarser_of(reader: Reader) -> tuple[Callable[[], Reader], ...]:
     """Return what opens each coarser level that the file of ``reader`` holds, fine to coarse; nothing is read for it.
 
-    Each is a reader of the same axes, where an axis of length 1 may be absent. What it says of spacing, channels and so
-    on is not used. An attribute ``lossy`` of a reader is true where the file may not give back the pixels that went in.
+    Each gives a reader with the same axes; what that says of spacing, channels and so on is not used. An attribute
+    ``lossy`` of a reader is true where the file may not give back the pixels that went in.
     """
     return tuple(getattr(reader, "coarser", ()))
 

@@ -16,7 +16,7 @@ import numpy as np
 from bigimg.errors import InputError, UsageError
 from bigimg.geometry.holes import coarser_holes, few_enough, hole_value, holes_in
 from bigimg.geometry.levels import axes_at, level_at
-from bigimg.geometry.region import grid, scale_up, shape_of
+from bigimg.geometry.region import grid, scale_up
 from bigimg.geometry.spec import ImageSpec
 from bigimg.pyramid.are_means import Comparison
 from bigimg.reader import Access, Reader, coarser_of
@@ -69,7 +69,7 @@ class OwnLevel:
 
     def read(self, region: Region) -> Array:
         """Return the values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
-        found = _read(self.readers[self.level], self.spec, region)
+        found = self.readers[self.level].read(region)
         if self.level and (holes := holes_in(self.spec.missing, region)) is not None:
             found = np.where(
                 holes, np.array(hole_value(self.spec.dtype, self.spec.padding), found.dtype), found
@@ -112,7 +112,13 @@ def with_own_levels(reader: Reader) -> OwnLevel:
     InputError
         A level is not what its shape says: means of the level below.
     """
+    from bigimg.omezarr.store import StoreReader
+
     openers, spec = coarser_of(reader), reader.spec
+    if isinstance(reader, StoreReader):
+        raise UsageError(
+            f"{reader.source}: a store has levels, and they are taken: leave levels='source' out"
+        )
     if not openers:
         raise UsageError(
             f"{reader.source}: levels='source' was asked for, and its file has one level alone; {REMEDY}"
@@ -135,8 +141,8 @@ def with_own_levels(reader: Reader) -> OwnLevel:
         specs.append(_spec(spec, specs[-1], level.spec, step, factors, reader.source))
         if (doubt := _doubt(readers[-2:], specs[-2:], step)) is not None:
             raise _refused(reader, number, doubt)
-    last = f"level {len(openers)} is" if len(openers) == 1 else f"levels 1 to {len(openers)} are"
-    note = f"{last} as the file has them: means, by {PLACES} places of each that were compared"
+    these = "level 1 is that" if len(openers) == 1 else f"levels 1 to {len(openers)} are those"
+    note = f"{these} of the file: means, as far as {PLACES} places of each tell"
     return OwnLevel(tuple(readers), tuple(replace(each, of_source=(*each.of_source, note)) for each in specs))
 
 
@@ -145,20 +151,12 @@ def _refused(reader: Reader, number: int, why: str) -> InputError:
     return InputError(f"{reader.source}: {what}: {why}; {REMEDY}")
 
 
-def _sizes(spec: ImageSpec, like: ImageSpec) -> Shape | None:
-    """Return the pixels of ``spec`` along the axes of ``like``; None where it has others."""
-    if not set(spec.dims) <= set(like.dims):
-        return None
-    return tuple(spec.sizes.get(name, 1) for name in like.dims)
-
-
 def _step(below: ImageSpec, spec: ImageSpec) -> Shape | None:
     """Return how many pixels of the level below a window has; None where no whole numbers fit."""
-    shape = _sizes(spec, below)
-    if shape is None or spec.dtype != below.dtype:
+    if (spec.dims, spec.dtype) != (below.dims, below.dtype):
         return None
     found = []
-    for axis, n, m in zip(below.axes, below.shape, shape, strict=True):
+    for axis, n, m in zip(below.axes, below.shape, spec.shape, strict=True):
         # Some programs drop the last pixels that fill no window, others make one more of them.
         near = (round(n / m), n // m, -(-n // m))
         f = next((f for f in near if f >= 1 and m in (n // f, -(-n // f))), 0)
@@ -175,21 +173,13 @@ def _spec(
     base: ImageSpec, below: ImageSpec, own: ImageSpec, step: Shape, factors: Shape, source: str
 ) -> ImageSpec:
     """Return what a level is: as level 0, with fewer and larger pixels."""
-    shape = tuple(own.sizes.get(name, 1) for name in base.dims)
-    axes = axes_at(base.axes, level_at(base.axes, 0, factors, step, shape, "mean"))
-    chunk = dict(zip(own.dims, own.chunks, strict=True))
+    axes = axes_at(base.axes, level_at(base.axes, 0, factors, step, own.shape, "mean"))
     holes = coarser_holes(below.missing, below.shape, step, met=True)
     inside = (
-        tuple(slice(s.start, min(s.stop, n)) for s, n in zip(hole, shape, strict=True)) for hole in holes
+        tuple(slice(s.start, min(s.stop, n)) for s, n in zip(hole, own.shape, strict=True)) for hole in holes
     )
     missing = few_enough((hole for hole in inside if all(s.start < s.stop for s in hole)), source, REMEDY)
-    return replace(base, axes=axes, chunks=tuple(chunk.get(name, 1) for name in base.dims), missing=missing)
-
-
-def _read(reader: Reader, spec: ImageSpec, region: Region) -> Array:
-    """Return ``region`` of ``spec`` from a reader that may lack axes of length 1."""
-    along = dict(zip(spec.dims, region, strict=True))
-    return reader.read(tuple(along[name] for name in reader.spec.dims)).reshape(shape_of(region))
+    return replace(base, axes=axes, chunks=own.chunks, missing=missing)
 
 
 def _doubt(readers: Sequence[Reader], specs: Sequence[ImageSpec], step: Shape) -> str | None:
@@ -197,10 +187,10 @@ def _doubt(readers: Sequence[Reader], specs: Sequence[ImageSpec], step: Shape) -
     below, level = specs
     lossy = any(getattr(reader, "lossy", False) for reader in readers)
     comparison = Comparison(level.dims, step, level.dtype, lossy=lossy)
-    seen = [(place, _read(readers[1], level, place)) for place in _places(below, level, step)]
+    seen = [(place, readers[1].read(place)) for place in _places(below, level, step)]
     for place, pixels in sorted(seen, key=lambda each: -float(np.std(each[1])))[:PLACES]:
         under = scale_up(place, step, below.shape)
-        fine = _read(readers[0], below, under)
+        fine = readers[0].read(under)
         if holes_in(below.missing, under) is not None or _has_padding(fine, below):
             continue
         comparison.add(pixels, fine)

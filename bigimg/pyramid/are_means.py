@@ -88,22 +88,22 @@ class Comparison:
         nearest = min(
             self._errors, key=self._errors.__getitem__
         )  # of equal ones the first, and means come first
+        scale = 255.0 if self.dtype == np.uint8 else self._high - self._low
+        little = BIAS * scale + (self.dtype.kind != "f")
+        if self._off(nearest) > max(CONTRAST * math.sqrt(self._squares / self._count), little):
+            return f"values lie {self._off(MEANS[0]):.4g} off the means on average, as of another picture"
         if nearest not in MEANS:
             return f"it is nearer to {nearest} than to means"
-        if not self.lossy and self._worst > self._allowed:
+        if self._worst > self._allowed and not self.lossy:
             what = f"values lie up to {self._worst:.4g} off the means"
             return f"{what} where rounding explains {self._allowed:.4g}"
-        if self.lossy and self._worst > self._allowed:
-            scale = 255.0 if self.dtype == np.uint8 else self._high - self._low
-            if self._bias > BIAS * scale + 1:
-                return (
-                    f"the mean of a place lies {self._bias:.4g} off, as of another picture or other colours"
-                )
-            error = math.sqrt(self._errors[MEANS[0]] / self._count)
-            contrast = math.sqrt(self._squares / self._count)
-            if error > max(CONTRAST * contrast, BIAS * scale):
-                return f"values lie {error:.4g} off the means on average, as of another picture"
+        if self._worst > self._allowed and self._bias > little:
+            return f"the mean of a place lies {self._bias:.4g} off, as of other colours"
         return None
+
+    def _off(self, name: str) -> float:
+        """Return how far values lie off a candidate on average (root mean square)."""
+        return math.sqrt(self._errors[name] / self._count)
 
     def _rounding(self, largest: float) -> float:
         """Return how far rounding alone moves a value that is made of values up to ``largest``."""

@@ -173,7 +173,8 @@ def open_slide(
         )
     reader = _reader(image, source, (*notes, *others))
     opener = partial(open_slide, paths, source, allow_partial=allow_partial)
-    return replace(reader, coarser=tuple(partial(opener, series=level) for level in _coarser(names, number)))
+    coarser = tuple(partial(opener, series=level) for level in _coarser(names, number))
+    return replace(reader, coarser=coarser, lossy=any(file.lossy for file, _ in image.members))
 
 
 def _coarser(names: Sequence[str], number: int) -> Iterator[int]:
@@ -293,13 +294,7 @@ def _reader(image: _Image, source: str, of_source: tuple[str, ...]) -> SlideRead
     spec = with_holes(spec, holes, source=source, remedy="open another level by series=NUMBER")
     pixels = tuple(f.pixels for f in files)
     return SlideReader(
-        spec,
-        _access(pixels, index),
-        source,
-        pixels,
-        index,
-        hole_value(spec.dtype, spec.padding),
-        lossy=any(f.lossy for f in files),
+        spec, _access(pixels, index), source, pixels, index, hole_value(spec.dtype, spec.padding)
     )
 
 
