@@ -18,7 +18,6 @@ from bigimg.geometry.holes import coarser_holes, few_enough, hole_value, holes_i
 from bigimg.geometry.levels import axes_at, level_at
 from bigimg.geometry.region import grid, scale_up
 from bigimg.geometry.spec import ImageSpec
-from bigimg.pyramid.are_means import Comparison
 from bigimg.reader import Access, Reader, coarser_of
 from bigimg.types import Array, FromSource, Region, Shape
 
@@ -184,6 +183,8 @@ def _spec(
 
 def _doubt(readers: Sequence[Reader], specs: Sequence[ImageSpec], step: Shape) -> str | None:
     """Return why the second of two levels holds no means of the first; None if it does."""
+    from bigimg.pyramid.are_means import Comparison  # who does not ask for it need not import it
+
     below, level = specs
     lossy = any(getattr(reader, "lossy", False) for reader in readers)
     comparison = Comparison(level.dims, step, level.dtype, lossy=lossy)

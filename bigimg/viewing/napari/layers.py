@@ -26,7 +26,7 @@ from bigimg.opening.own_levels import taken
 from bigimg.ops.levels import LEVELS, as_opened
 from bigimg.planning.memory import budget_bytes, human_bytes
 from bigimg.pyramid.summary import stored_summary
-from bigimg.reader import Reader
+from bigimg.reader import Reader, coarser_of
 from bigimg.types import Array, FromSource, Opening
 from bigimg.viewing.colours import lights_of
 from bigimg.viewing.napari.viewer_arrays import Decoded, Shown
@@ -107,7 +107,8 @@ def _of_file(reader: Reader) -> Iterator[Layer]:
     levels = list(levels_of_reader(reader))
     plane = math.prod(shown.shape[-3:] if _is_color(spec) else shown.shape[-2:]) * shown.dtype.itemsize
     side = max(spec.shape[-2:])
-    convert = f"make levels first: bigimg convert {reader.source} {_target(reader.source)}"
+    own = "take those of the file by levels='source', or " if coarser_of(reader) else ""
+    convert = f"{own}make levels first: bigimg convert {reader.source} {_target(reader.source)}"
     if access.kind != "random":
         allowed = min(MOST_KEPT_BYTES, budget_bytes(None) // 2)
         if spec.nbytes > allowed:
