@@ -27,6 +27,10 @@ LOOKED_AT = 64
 """Places of a level among which those of the highest contrast are taken: most of a slide may be background."""
 LOOK_BYTES = 16_000_000
 """Decoded bytes of a level that are looked at for it, if 16 places need no more: of chunks of 1024 x 1024 fewer."""
+LONGER = 8
+"""How many times more places are looked at where fewer than 16 have contrast, as on a slide with a speck of tissue."""
+FLAT = 4
+"""Standard deviation of a place without contrast, of 255: less may be what a codec made."""
 SIDE, DEPTH = 64, 4
 """Pixels of a place along y and x, and along z where that is halved too."""
 MOST_SIDE = 1024
@@ -188,8 +192,7 @@ def _doubt(readers: Sequence[Reader], specs: Sequence[ImageSpec], step: Shape) -
     below, level = specs
     lossy = any(getattr(reader, "lossy", False) for reader in readers)
     comparison = Comparison(level.dims, step, level.dtype, lossy=lossy)
-    seen = [(place, readers[1].read(place)) for place in _places(below, level, step)]
-    for place, pixels in sorted(seen, key=lambda each: -float(np.std(each[1])))[:PLACES]:
+    for place, pixels in _contrasted(readers[1], below, level, step):
         under = scale_up(place, step, below.shape)
         fine = readers[0].read(under)
         if holes_in(below.missing, under) is not None or _has_padding(fine, below):
@@ -205,8 +208,26 @@ def _has_padding(pixels: Array, spec: ImageSpec) -> bool:
     return bool(((pixels >= low) & (pixels <= high)).any())  # of NaN the comparison itself takes care
 
 
-def _places(below: ImageSpec, level: ImageSpec, step: Shape) -> Iterator[Region]:
-    """Yield places all over a level, of whole windows."""
+def _contrasted(
+    reader: Reader, below: ImageSpec, level: ImageSpec, step: Shape
+) -> list[tuple[Region, Array]]:
+    """Return the places of a level with the highest contrast of those that are looked at, and their pixels."""
+    least = max(PLACES, min(LOOKED_AT, LOOK_BYTES // (math.prod(level.chunks) * level.dtype.itemsize)))
+    flat = FLAT if level.dtype == np.uint8 else 0
+    seen: list[tuple[float, Region, Array]] = []
+    for place in _places(below, level, step, LONGER * least):
+        pixels = reader.read(place)
+        with np.errstate(all="ignore"):
+            contrast = float(np.std(pixels, dtype=np.float64))
+        seen.append((contrast if math.isfinite(contrast) else -1.0, place, pixels))
+        if len(seen) >= least and sum(each[0] > flat for each in seen) >= PLACES:
+            break
+    seen.sort(key=lambda each: -each[0])
+    return [each[1:] for each in seen[:PLACES]]
+
+
+def _places(below: ImageSpec, level: ImageSpec, step: Shape, most: int) -> Iterator[Region]:
+    """Yield at most ``most`` places of whole windows; the first of them lie all over the level too."""
     # What the last pixel covers where it is no whole window is left out.
     whole = tuple(max(1, min(m, n // f)) for n, m, f in zip(below.shape, level.shape, step, strict=True))
     size = []
@@ -215,10 +236,9 @@ def _places(below: ImageSpec, level: ImageSpec, step: Shape) -> Iterator[Region]
         wanted = {"t": 1, "c": chunk, "z": DEPTH if f > 1 else 1, "y": side, "x": side}
         size.append(min(n, wanted[axis.name]))
     pieces = grid(whole, tuple(size))
-    count, chunk_bytes = math.prod(pieces), math.prod(level.chunks) * level.dtype.itemsize
-    most = max(PLACES, min(LOOKED_AT, LOOK_BYTES // chunk_bytes))
-    spread = {int((i + 0.5) * GOLDEN % 1 * count) for i in range(most)}
-    for number in sorted(spread) if count > most else range(count):
+    count = math.prod(pieces)
+    spread = dict.fromkeys(int((i + 0.5) * GOLDEN % 1 * count) for i in range(most))
+    for number in spread if count > most else range(count):
         at = np.unravel_index(number, pieces)
         yield tuple(
             slice(int(i) * n, min((int(i) + 1) * n, end)) for i, n, end in zip(at, size, whole, strict=True)

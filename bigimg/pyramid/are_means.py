@@ -60,9 +60,9 @@ class Comparison:
             ``factors`` times as many pixels along each axis.
         """
         seen, fine = level.astype(np.float64), below.astype(np.float64)
-        means = self._of_windows(fine, "mean")
-        if not (np.isfinite(seen).all() and np.isfinite(means).all()):
+        if not (np.isfinite(seen).all() and np.isfinite(fine).all()):
             return
+        means = self._of_windows(fine, "mean")
         off = seen - means
         self._worst = max(self._worst, float(np.abs(off).max()))
         self._allowed = max(self._allowed, self._rounding(float(np.abs(fine).max())))
