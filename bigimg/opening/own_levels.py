@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -67,8 +68,8 @@ class OwnLevel:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The files."""
-        return tuple(getattr(self.readers[0], "paths", ()))
+        """The files of all levels."""
+        return tuple(dict.fromkeys(name for each in self.readers for name in getattr(each, "paths", ())))
 
     def read(self, region: Region) -> Array:
         """Return the values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
@@ -134,16 +135,20 @@ def with_own_levels(reader: Reader) -> OwnLevel:
         what = f"compares some places of the levels, and this is read in one go ({reader.access.why})"
         raise UsageError(f"{reader.source}: levels='source' {what}; {REMEDY}")
     readers, specs, factors = [reader], [spec], (1,) * len(spec.shape)
-    for number, open_it in enumerate(openers, 1):
-        level = open_it()
-        readers.append(level)
-        step = _step(specs[-1], level.spec)
-        if step is None:
-            raise _refused(reader, number, _differs(specs[-1], level.spec))
-        factors = tuple(f * s for f, s in zip(factors, step, strict=True))
-        specs.append(_spec(spec, specs[-1], level.spec, step, factors, reader.source))
-        if (doubt := _doubt(readers[-2:], specs[-2:], step)) is not None:
-            raise _refused(reader, number, doubt)
+    with ExitStack() as opened:
+        opened.callback(reader.close)
+        for number, open_it in enumerate(openers, 1):
+            level = open_it()
+            opened.callback(level.close)
+            readers.append(level)
+            step = _step(specs[-1], level.spec)
+            if step is None:
+                raise _refused(reader, number, _differs(specs[-1], level.spec))
+            factors = tuple(f * s for f, s in zip(factors, step, strict=True))
+            specs.append(_spec(spec, specs[-1], level.spec, step, factors, reader.source))
+            if (doubt := _doubt(readers[-2:], specs[-2:], step)) is not None:
+                raise _refused(reader, number, doubt)
+        opened.pop_all()
     these = "level 1 is that" if len(openers) == 1 else f"levels 1 to {len(openers)} are those"
     note = f"{these} of the file: means, as far as {PLACES} places of each tell"
     return OwnLevel(tuple(readers), tuple(replace(each, of_source=(*each.of_source, note)) for each in specs))
@@ -181,7 +186,9 @@ def _spec(
     inside = (
         tuple(slice(s.start, min(s.stop, n)) for s, n in zip(hole, own.shape, strict=True)) for hole in holes
     )
-    missing = few_enough((hole for hole in inside if all(s.start < s.stop for s in hole)), source, REMEDY)
+    there = (hole for hole in (*inside, *own.missing) if all(s.start < s.stop for s in hole))
+    apart = coarser_holes(tuple(there), own.shape, (1,) * len(own.shape))  # boxes of one image do not overlap
+    missing = few_enough(apart, source, REMEDY)
     return replace(base, axes=axes, chunks=own.chunks, missing=missing)
 
 
@@ -193,11 +200,11 @@ def _doubt(readers: Sequence[Reader], specs: Sequence[ImageSpec], step: Shape) -
     lossy = any(getattr(reader, "lossy", False) for reader in readers)
     comparison = Comparison(level.dims, step, level.dtype, lossy=lossy)
     for place, pixels in _contrasted(readers[1], below, level, step):
-        under = scale_up(place, step, below.shape)
-        fine = readers[0].read(under)
-        if holes_in(below.missing, under) is not None or _has_padding(fine, below):
+        if holes_in(level.missing, place) is not None:  # a hole of the level below is one here
             continue
-        comparison.add(pixels, fine)
+        fine = readers[0].read(scale_up(place, step, below.shape))
+        if not _has_padding(fine, below):
+            comparison.add(pixels, fine)
     return comparison.doubt
 
 

@@ -194,19 +194,19 @@ def test_readers_of_levels_keep_the_contract(tmp_path: Path) -> None:
 
 
 def test_who_looks_reads_the_small_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fine = picture((1024, 2048, 3))
+    fine = picture((512, 1024, 3))
     path = tiff(tmp_path / "a.tif", [fine, halved(fine, 4)])
     opened = bigimg.open(path, levels="source")
     layer, options, kind = layers_of(path, levels="source")[0]
     assert ([each.shape for each in layer], kind) == (
-        [(1024, 2048, 3), (256, 512, 3)],
+        [(512, 1024, 3), (128, 256, 3)],
         "image",
     )
     assert options["multiscale"]
     assert len(layers_of(opened)[0][0]) == 2
     levels = levels_of_source(path, levels="source")
     monkeypatch.setattr(type(levels.base.readers[0]), "read", _not_level_0(type(levels.base.readers[0])))  # type: ignore[attr-defined]
-    np.testing.assert_array_equal(bigimg.thumbnail(opened, 64), bigimg.thumbnail(levels[1], 64))
+    np.testing.assert_array_equal(bigimg.thumbnail(opened, 48), bigimg.thumbnail(levels[1], 48))
     done = CliRunner().invoke(
         cli, ["slice", str(path), str(tmp_path / "a.png"), "--level", "1", "--levels", "source"]
     )
@@ -218,7 +218,7 @@ def _not_level_0(of: type) -> Any:
 
     def only_small(reader: Any, region: Any) -> Any:
         assert (
-            reader.spec.shape[1] < 1024 or (region[1].stop - region[1].start) <= 256
+            reader.spec.shape[1] < 512 or (region[1].stop - region[1].start) <= 256
         )  # of a place that is compared
         return read(reader, region)
 
@@ -334,9 +334,12 @@ def test_a_dicom_slide(tmp_path: Path, sampled: bool) -> None:
     assert img.bigimg.spacing == {"y": 1, "x": 1}
 
 
-def test_tiles_that_were_never_scanned_stay_holes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("of", [0, 1, (0, 1)])
+def test_tiles_that_were_never_scanned_stay_holes(tmp_path: Path, of: int | tuple[int, ...]) -> None:
+    """Of full resolution, of the level, or of both, which then overlap."""
     fine = picture((240, 320, 3))
-    for number, (pixels, step, lost) in enumerate(((halved(fine), 0.001, False), (fine, 0.0005, True))):
+    for number, (pixels, step) in enumerate(((halved(fine), 0.001), (fine, 0.0005))):
+        lost = 1 - number in np.atleast_1d(of)
         tiles, down, across = tiles_of(pixels, 40, 80), pixels.shape[0] // 40, pixels.shape[1] // 80
         places = [(row * 40, column * 80) for row in range(down) for column in range(across)]
         kept = slice(1, None) if lost else slice(None)
@@ -344,9 +347,14 @@ def test_tiles_that_were_never_scanned_stay_holes(tmp_path: Path) -> None:
         made.save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
     img = bigimg.open(tmp_path, level=1, levels="source")
     expected = first(halved(fine)).copy()
-    expected[:, :20, :40] = 0
+    hole = (20, 40) if of == 0 else (40, 80)
+    expected[:, : hole[0], : hole[1]] = 0
     np.testing.assert_array_equal(img, expected)
-    assert bigimg.stats(img)["count"].values.tolist() == [120 * 160 - 20 * 40] * 3
+    assert bigimg.stats(img)["count"].values.tolist() == [120 * 160 - hole[0] * hole[1]] * 3
+    assert [Path(path).name for path in levels_of_source(tmp_path, levels="source").base.paths] == [  # type: ignore[attr-defined]
+        "1.dcm",
+        "0.dcm",
+    ]
 
 
 @pytest.mark.vendors
