@@ -7,6 +7,7 @@ a pixel, and gives any region as a numpy array of stored values. ``bigimg.testin
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args, runtime_checkable
 
@@ -50,7 +51,8 @@ class Reader(Protocol):
 
     ``read`` may be called from several threads at once. A reader can be pickled, and opens its source
     again on the other side. A reader of several files also has ``paths``, a sequence of their names, so that
-    nothing is written over one of them.
+    nothing is written over one of them. Of a file that holds coarser levels of the image too, it also has ``coarser``;
+    see :func:`coarser_of`.
     """
 
     @property
@@ -131,6 +133,15 @@ def as_part(reader: Reader, part: Part | None) -> Reader:
         reader.close()
         raise InputError(f"{reader.source}: its values are complex; take one part: {CHOOSE_PART}")
     return reader.of_part(part)  # type: ignore[attr-defined,no-any-return]
+
+
+def coarser_of(reader: Reader) -> tuple[Callable[[], Reader], ...]:
+    """Return what opens each coarser level that the file of ``reader`` holds, fine to coarse; nothing is read for it.
+
+    Each gives a reader with the same axes; what that says of spacing, channels and so on is not used. An attribute
+    ``lossy`` of a reader is true where the file may not give back the pixels that went in.
+    """
+    return tuple(getattr(reader, "coarser", ()))
 
 
 def files_of(reader: Reader) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def formats(as_json: bool) -> None:
 )
 @click.option("--quality", type=int, help="Of JPEG, 1 to 100; 90 by default.")
 @click.option("--nifti", "version", type=int, help="Of NIfTI: 1 or 2; 1 unless an axis needs 2.")
-@shared("keep_metadata", "level", "memory", *SOURCE, "json", "quiet")
+@shared("keep_metadata", "level", "own_levels", "memory", *SOURCE, "json", "quiet")
 def export(
     source: str, target: str, at: float | None, mm: bool, level: int | None, as_json: bool, quiet: bool,
     **options: Any,

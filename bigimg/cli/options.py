@@ -116,6 +116,15 @@ def _windows(_: click.Context, option: click.Parameter, texts: tuple[str, ...]) 
     return pairs.get("", pairs) if pairs else None
 
 
+def _levels(_: click.Context, option: click.Parameter, text: str | None) -> int | str | None:
+    """Return a number; the word ``source`` means something to other verbs, and the library says what."""
+    if text is None or text == "source":
+        return text
+    if not re.fullmatch(r"[+-]?\d+", text):
+        raise click.BadParameter(f"{text!r} is not a valid integer.", param=option)
+    return int(text)
+
+
 def pixels(_: click.Context, option: click.Parameter, text: str | None) -> Any:
     """Return numbers of pixels, so that a text that means nothing is refused before a file is opened."""
     return text and read_pixels(text, str(option.name))
@@ -198,7 +207,12 @@ OPTIONS: dict[str, Decorator] = {
         "--shards", callback=pixels, metavar="PIXELS", help="Of the unit of writing; multiples of chunks."
     ),
     "codec": click.option("--codec", type=click.Choice(["lz4", "zstd", "none"]), default="lz4", show_default=True),
-    "levels": click.option("--levels", type=int, help="Number of levels, full resolution included."),
+    "levels": click.option(
+        "--levels", callback=_levels, metavar="N", help="Number of levels, full resolution included."
+    ),
+    "own_levels": click.option(
+        "--levels", type=click.Choice(["source"]), help="Take the coarser levels of the file, if they are means."
+    ),
     "halve": click.option(
         "--halve", metavar="AXES",
         help="Axes that every level halves, as in yx for Viv, vizarr and OMERO; by default as the spacings say.",

@@ -25,7 +25,7 @@ from bigimg.planning.lines import LIBRARIES_BYTES
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.room import room
 from bigimg.reader import Reader
-from bigimg.types import Json, Opening
+from bigimg.types import FromSource, Json, Opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ def export(
     version: int | None = None,
     keep_metadata: bool = False,
     progress: bool | Report | None = None,
+    levels: FromSource | None = None,
     **opening: Unpack[Opening],
 ) -> Exported:
     """Write an image, or a plane of it, to a file that other programs read; its ending names the format.
@@ -133,6 +134,8 @@ def export(
         place for them.
     progress : bool or callable, optional
         As in :func:`bigimg.convert`.
+    levels : {"source"}, optional
+        As in :func:`bigimg.open`.
     **opening
         Options of the source: see :class:`bigimg.types.Opening`.
 
@@ -163,8 +166,8 @@ def export(
                 f"{name}={value!r} is an option of {OWNERS[name]}, not of {exporter.title}: leave it out"
             )
     load(exporter)  # a missing library is an error before the source is opened
-    levels = levels_of_source(img, progress=progress, **opening)
-    readers = list(levels.starting(level))
+    found = levels_of_source(img, progress=progress, levels=levels, **opening)
+    readers = list(found.starting(level))
     try:
         cut = cut_indices(readers[0].spec, plane, index, position, t, channel)
         stored = raw or exporter.keeps_scaling

@@ -24,6 +24,7 @@ from bigimg.lazy.leaves import real_dtype, scaled
 from bigimg.opening.coordinates import coordinate_bytes
 from bigimg.opening.data_array import checked_chunks, completed, label, to_labelled
 from bigimg.opening.levels import Levels, is_pyramid, is_tree, levels_of_reader, levels_of_tree
+from bigimg.opening.own_levels import taken
 from bigimg.opening.sources import (
     Asked,
     is_place,
@@ -38,7 +39,7 @@ from bigimg.reader import Reader, as_part, check_source
 from bigimg.readers.arrays.array import ArrayReader, checked_world, is_computed, read_labelled
 from bigimg.readers.registry import no_options
 from bigimg.system.processes import usable_cpus
-from bigimg.types import Array, Opening
+from bigimg.types import Array, FromSource, Opening
 
 if TYPE_CHECKING:
     import xarray
@@ -121,6 +122,7 @@ def open(
     memory: Memory = None,
     raw: bool = False,
     chunks: Pixels | None = None,
+    levels: FromSource | None = None,
     **opening: Unpack[Opening],
 ) -> xarray.DataArray:
     """Return the image in ``source`` as a lazy DataArray; no pixel is read.
@@ -138,6 +140,9 @@ def open(
     chunks : int, str, sequence or mapping, optional
         Pixels of a dask block, instead of what fits the budget: one number for all axes of space, one for each axis,
         or by name, as ``64``, ``"64"``, ``(1, 64, 64)`` or ``"y=512,x=512"``; -1 is all of an axis.
+    levels : {"source"}, optional
+        Take the coarser levels that a file has itself, as slides do, if they are means: some places of each are read
+        and compared with the level below.
     **opening
         series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern, axes, pages, plate: see
         :class:`bigimg.types.Opening`.
@@ -151,7 +156,7 @@ def open(
     InputNotFoundError, UnknownFormatError, InputError
         There is nothing, or nothing that can be read.
     UsageError
-        There is no such level or series.
+        There is no such level or series, or the file has no levels.
     BudgetError
         The source must be decoded whole, and that does not fit.
     """
@@ -160,12 +165,12 @@ def open(
     if is_tree(source):
         source = levels_of_tree(source)[level]
     elif _is_read(source):
-        reader = levels_of_source(source, **opening)[level]
+        reader = levels_of_source(source, levels=levels, **opening)[level]
         check_source(reader)
         return _labelled(reader, memory, raw=raw, chunks=chunks)
     else:
         checked_level(level, 1, "array")
-    refuse_options(opening)
+    refuse_options(opening, levels)
     image = completed(source) if isinstance(source, xarray.DataArray) else from_array(source)
     if chunks is not None:
         wanted = checked_chunks(chunks, read_labelled(image).spec) or ()
@@ -173,10 +178,13 @@ def open(
     return native(image)
 
 
-def open_pyramid(source: Source, *, memory: Memory = None, **opening: Unpack[Opening]) -> xarray.DataTree:
+def open_pyramid(
+    source: Source, *, memory: Memory = None, levels: FromSource | None = None, **opening: Unpack[Opening]
+) -> xarray.DataTree:
     """Return all levels of the image in ``source``: ``scale0`` to ``scaleN``, each with the variable ``image``.
 
-    A source without levels has ``scale0`` alone. The options are those of :func:`open`.
+    A source without levels has ``scale0`` alone, and so has a file, unless ``levels="source"`` takes the levels that it
+    has itself. The options are those of :func:`open`.
 
     Raises
     ------
@@ -186,9 +194,9 @@ def open_pyramid(source: Source, *, memory: Memory = None, **opening: Unpack[Ope
     import xarray
 
     if is_pyramid(source):
-        refuse_options(opening)
+        refuse_options(opening, levels)
         return source
-    images = open_levels(source, memory=memory, **opening)
+    images = open_levels(source, memory=memory, levels=levels, **opening)
     base = images.base.attrs
     about = {"source": base.get("source", "array"), "kind": base.get("kind", "image")}
     nodes: dict[str, xarray.Dataset] = {"/": xarray.Dataset(attrs=about)}
@@ -277,23 +285,27 @@ def from_array(
 
 
 def levels_of_source(
-    source: Source, *, progress: object = None, **opening: Unpack[Opening]
+    source: Source,
+    *,
+    progress: object = None,
+    levels: FromSource | None = None,
+    **opening: Unpack[Opening],
 ) -> Levels[Reader]:
     """Return a reader of each level of ``source``; ``opening`` are options of :class:`bigimg.types.Opening`.
 
     Raises
     ------
     InputNotFoundError, UnknownFormatError, InputError, UsageError
-        As :func:`open_source`.
+        As :func:`open_source`, and as :func:`open` with ``levels="source"``.
     """
     if is_tree(source):
-        refuse_options(opening)
+        refuse_options(opening, levels)
         return levels_of_tree(source).map(read_labelled)
-    return levels_of_reader(open_source(source, progress=progress, **opening))
+    return levels_of_reader(taken(open_source(source, progress=progress, **opening), levels))
 
 
 def open_levels(
-    source: Source, *, memory: Memory = None, **opening: Unpack[Opening]
+    source: Source, *, memory: Memory = None, levels: FromSource | None = None, **opening: Unpack[Opening]
 ) -> Levels[xarray.DataArray]:
     """Return the image of each level of ``source``, which is opened when it is used; an array has one level.
 
@@ -306,8 +318,10 @@ def open_levels(
 
     tree, array = is_tree(source), isinstance(source, xarray.DataArray)
     if not (tree or array) and _is_read(source):
-        return levels_of_source(source, **opening).map(lambda reader: _labelled(reader, memory))
-    refuse_options(opening)
+        return levels_of_source(source, levels=levels, **opening).map(
+            lambda reader: _labelled(reader, memory)
+        )
+    refuse_options(opening, levels)
     if tree:
         return levels_of_tree(source)
     image = source if array else native(from_array(source))
@@ -339,9 +353,11 @@ def _labelled(
     return to_labelled(reader, raw=raw, block_bytes=block_bytes, chunks=chunks)
 
 
-def refuse_options(opening: Opening) -> None:
+def refuse_options(opening: Opening, levels: FromSource | None = None) -> None:
     """Refuse options of a source for an array, which is open already."""
     Asked(opening).refuse()
+    if levels is not None:
+        raise UsageError(f"array: levels={levels!r} is for files that hold coarser levels; leave it out")
     if (part := opening.get("part")) is not None:
         raise UsageError(f"array: part={part!r} is for files; take the part of the array, as numpy.abs does")
 

@@ -121,6 +121,9 @@ def options(
         value = getattr(found, name)
         if value is not None and value not in allowed:
             raise UsageError(f"{name} {value!r} is not one of {', '.join(allowed)}")
+    if isinstance(found.levels, str):
+        what = "is for looking at a file; the levels of a store are exact means of level 0, which a conversion reads"
+        raise UsageError(f"levels={found.levels!r} {what} in any case: leave it out, or give their number")
     for name in ("workers", "levels"):
         if (number := getattr(found, name)) is not None and number < 1:
             raise UsageError(f"{name} is {number}; it must be at least 1")

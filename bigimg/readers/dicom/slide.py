@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -55,6 +56,10 @@ class SlideReader(OfFiles):
     """Of shape (paths, planes, rows, columns, 2): file and frame of each tile; -1 where there is none."""
     fill: float = 0
     """Value of pixels that were not scanned."""
+    coarser: tuple[Callable[[], SlideReader], ...] = ()
+    """What opens each coarser level; see :func:`bigimg.reader.coarser_of`."""
+    lossy: bool = False
+    """Whether its tiles may have lost something when they were stored, now or before."""
 
     def read(self, region: Region) -> Array:
         """Return the values of ``region``, tile by tile.
@@ -149,7 +154,19 @@ def open_slide(
             *others,
             f"{counted(len(damaged), 'file')} of {len(paths)} {are} damaged and left out: {damaged[0]}",
         )
-    return _reader(image, source, (*notes, *others))
+    reader = _reader(image, source, (*notes, *others))
+    opener = partial(open_slide, paths, source, allow_partial=allow_partial)
+    coarser = tuple(partial(opener, series=level) for level in _coarser(names, number))
+    return replace(reader, coarser=coarser, lossy=any(file.lossy for file, _ in image.members))
+
+
+def _coarser(names: Sequence[str], number: int) -> Iterator[int]:
+    """Yield the numbers of the coarser levels of an image, which follow it; none of a photo."""
+    of, word, _ = names[number].rpartition("level ")
+    for each in range(number + 1, len(names) if word else 0):
+        if names[each].rpartition("level ")[:2] != (of, word):
+            return
+        yield each
 
 
 def _files(paths: Sequence[str], source: str, *, partial: bool) -> tuple[list[SlideFile], list[str]]:

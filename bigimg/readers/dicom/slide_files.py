@@ -19,7 +19,7 @@ from bigimg.errors import InputError, counted
 from bigimg.readers.dicom.fields import Fields, first_item
 from bigimg.readers.dicom.headers import reading_dicom
 from bigimg.readers.dicom.layout import describe_pixels, pixel_element
-from bigimg.readers.dicom.pixels import DEFLATED, Pixels
+from bigimg.readers.dicom.pixels import DEFLATED, NATIVE, Pixels
 from bigimg.readers.dicom.tags import number, text, transfer_syntax, value_of
 from bigimg.types import Array
 
@@ -38,6 +38,10 @@ MICROMETRES = 1000
 """In a millimetre."""
 Z_DIGITS = 3
 """Digits of a focal plane in micrometres that tell it from another."""
+LOSSLESS = {
+    *NATIVE, *(f"1.2.840.10008.1.2.{end}" for end in ("4.57", "4.70", "4.80", "4.90", "4.201", "4.202", "5")),
+}  # fmt: skip
+"""Transfer syntaxes that give back each pixel: uncompressed, JPEG lossless, JPEG-LS, JPEG 2000, HTJ2K, RLE."""
 PHOTOS = {"LABEL": "label", "OVERVIEW": "overview", "LOCALIZER": "overview"}
 """Third value of ImageType of photos of the glass and of its label, on which names are written."""
 
@@ -69,6 +73,11 @@ class SlideFile:
     def slide(self) -> tuple[str, str]:
         """What the levels of one slide have in common."""
         return text(self.header, "SeriesInstanceUID"), text(self.header, "PyramidUID")
+
+    @property
+    def lossy(self) -> bool:
+        """Whether its tiles may have lost something when they were stored, now or before."""
+        return self.pixels.syntax not in LOSSLESS or text(self.header, "LossyImageCompression") == "01"
 
     @property
     def whole(self) -> str:

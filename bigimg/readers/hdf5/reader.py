@@ -15,7 +15,7 @@ from bigimg.readers.hdf5.filters import NAMES
 from bigimg.readers.hdf5.inside import HDF5_BYTES, find_inside
 from bigimg.readers.hdf5.pixels import Hdf5Pixels
 from bigimg.readers.never_written import checked_written
-from bigimg.readers.raw.plain import ChosenReader, Pixels, RawReader
+from bigimg.readers.raw.plain import ChosenReader, Pixels
 from bigimg.readers.raw.scaled import PART_BYTES, PartPixels
 
 LONGEST_TEXT = 4096
@@ -24,7 +24,7 @@ LONGEST_TEXT = 4096
 
 def hdf5_reader(
     source: str, spec: ImageSpec, pixels: Hdf5Pixels, dims: tuple[str, ...], *, allow_partial: bool
-) -> RawReader:
+) -> ChosenReader:
     """Return the reader of ``pixels``, whose axes are ``dims``.
 
     Raises

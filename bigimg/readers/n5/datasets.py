@@ -7,9 +7,12 @@ names them are ``axes`` (Fiji) or ``transform`` (COSEM), else the first three ar
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -88,7 +91,11 @@ def open_n5(source: str, *, series: int | str | None = None, allow_partial: bool
     spec = ImageSpec(
         axes, dtype, tuple(steps[axis.name] for axis in axes), notes=tuple(notes), of_source=others,
     )  # fmt: skip
-    return tensor_reader(source, "N5", spec, pixels, dims, allow_partial=allow_partial)
+    reader = tensor_reader(source, "N5", spec, pixels, dims, allow_partial=allow_partial)
+    return replace(
+        reader, coarser=tuple(partial(open_n5, source, series=name, allow_partial=allow_partial)
+                              for name in _coarser(every[number].name, [each.name for each in every])),
+    )  # fmt: skip
 
 
 def _file(source: str, name: str) -> str:
@@ -126,6 +133,13 @@ def _order(name: str) -> tuple[object, ...]:
     level = re.search(r"(?:^|[/\\])s(\d+)$", name)
     words = [int(word) if word.isdigit() else word for word in re.split(r"(\d+)", name)]
     return (level is not None and int(level[1]) > 0, *words)
+
+
+def _coarser(name: str, names: Sequence[str]) -> Iterator[str]:
+    """Yield the names of the next levels of the dataset ``s0``, as far as they are there."""
+    if re.search(r"(?:^|[/\\])s0$", name):
+        levels = (f"{name[:-1]}{level}" for level in itertools.count(1))
+        yield from itertools.takewhile(set(names).__contains__, levels)
 
 
 def _dtype(path: str, said: object) -> DType:

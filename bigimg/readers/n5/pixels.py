@@ -20,7 +20,7 @@ from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.extras import imported
 from bigimg.readers.never_written import CHUNK_BYTES, checked_written
-from bigimg.readers.raw.plain import READ_BYTES, ChosenReader, RawReader
+from bigimg.readers.raw.plain import READ_BYTES, ChosenReader
 from bigimg.system.shared import Shared
 from bigimg.types import Array, DType, Region, Shape
 
@@ -112,7 +112,7 @@ def tensor_reader(
     dims: tuple[str, ...],
     *,
     allow_partial: bool,
-) -> RawReader:
+) -> ChosenReader:
     """Return the reader of ``pixels``, whose axes are ``dims``.
 
     Raises

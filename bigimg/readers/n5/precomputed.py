@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +23,8 @@ from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.several import Named, pick
 from bigimg.types import Array, Shape
 
+LOSSY = ("jpeg", "jxl")
+"""Encodings that may change pixels."""
 TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32")
 NAME = re.compile(r"(-?\d{1,18})-[-\d]+_(-?\d{1,18})-[-\d]+_(-?\d{1,18})-[-\d]+(?:\.gz)?")
 """Of the file of a chunk: where it begins along x, y and z, and where it ends."""
@@ -92,7 +96,13 @@ def open_precomputed(
         tuple(axes), pixels.dtype, tuple(map(min, chunks, pixels.shape)), notes=tuple(notes), of_source=others,
         kind="labels" if info.get("type") == "segmentation" else "image",
     )  # fmt: skip
-    return tensor_reader(source, "precomputed", spec, pixels, dims, allow_partial=allow_partial)
+    reader = tensor_reader(source, "precomputed", spec, pixels, dims, allow_partial=allow_partial)
+    coarser = range(number + 1, len(scales))
+    return replace(
+        reader, coarser=tuple(partial(open_precomputed, source, series=each, allow_partial=allow_partial)
+                              for each in coarser),
+        lossy=scale.get("encoding") in LOSSY,
+    )  # fmt: skip
 
 
 def _numbers(path: str, name: str, value: object) -> tuple[float, ...]:

@@ -26,7 +26,7 @@ from bigimg.errors import InputError, reading
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
-from bigimg.reader import Access
+from bigimg.reader import Access, Reader
 from bigimg.readers.complex_values import of_one_part
 from bigimg.system import files
 from bigimg.types import Array, DType, Part, Region, Shape
@@ -274,6 +274,10 @@ class ChosenReader(RawReader):
 
     identity: str = ""
     """Its name there, so that a run that was interrupted is not continued with another image."""
+    coarser: tuple[Callable[[], Reader], ...] = ()
+    """What opens each coarser level of it; see :func:`bigimg.reader.coarser_of`."""
+    lossy: bool = False
+    """Whether the source may not give back the pixels that went in."""
 
 
 def is_wide(dims: Sequence[str], row_bytes: int) -> bool:

@@ -7,9 +7,10 @@ they mean. The file is parsed once and tifffile closed again; two tables of numb
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import replace
@@ -39,13 +40,15 @@ from bigimg.readers.tiff.colors import is_converted
 from bigimg.readers.tiff.companion import check_names, tiff_of
 from bigimg.readers.tiff.completed import closed_chain, with_pages
 from bigimg.readers.tiff.meta import optics, own_fields, read_meaning
-from bigimg.readers.tiff.naming import as_asked
+from bigimg.readers.tiff.naming import as_asked, stack_of
 from bigimg.readers.tiff.rows import CODER_BYTES, InOrder
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
 from bigimg.readers.tiff.tables import MOST_PAGES, color_map, is_uncounted, read_tables
 from bigimg.system.shared import Shared
 from bigimg.types import Array, Kind, Part, Region
 
+LOSSY = frozenset({6, 7, 22610, 33003, 33004, 33005, 34712, 34887, 34892, 50001, 50002, 52546})
+"""Compressions that may change pixels: JPEG, JPEG XR, JPEG 2000, LERC, WebP, JPEG XL."""
 WHOLE_BYTES = 64 << 20
 """Largest single compressed segment whose source is not ``whole``: every read of a segment decodes all of it."""
 
@@ -73,6 +76,8 @@ class TiffReader:
         Names of all axes, where the file does not say them: ``"tzyx"``.
     pages : str or mapping, optional
         What the pages are, slowest first: ``"c"``, ``"t=10,c=2"``.
+    level : int
+        Of the pyramid in the file: 0 is full resolution.
 
     Raises
     ------
@@ -94,16 +99,20 @@ class TiffReader:
         allow_partial: bool = False,
         axes: str | None = None,
         pages: Pages | None = None,
+        level: int = 0,
     ) -> None:
         self.source = os.fspath(path)
         self._indices, self._part = indices, part
-        self._how: _How = {"series": series, "allow_partial": allow_partial, "axes": axes, "pages": pages}
+        self._how: _How = {
+            "series": series, "allow_partial": allow_partial, "axes": axes, "pages": pages, "level": level,
+        }  # fmt: skip
         self._header: Header | None = None
         self._other: _Image | None = None
         self._image: Shared[_Image] = Shared()
         image = self._image.get(self._parsed)
         self.spec, self.access = image.spec, image.access
-        self._complex = image.complex
+        self._complex, self._levels = image.complex, image.levels
+        self.lossy = image.segments.scheme.compression in LOSSY
         files = (file.path for file in image.segments.files)
         self.paths = tuple(dict.fromkeys((self.source, *files)))
 
@@ -121,6 +130,17 @@ class TiffReader:
     def parts(self) -> tuple[Part, ...]:
         """The parts of complex samples to choose from; none where samples are real, or one is chosen."""
         return PARTS if self._complex and self._part is None else ()
+
+    @property
+    def coarser(self) -> tuple[Callable[[], TiffReader], ...]:
+        """What opens each coarser level; see :func:`bigimg.reader.coarser_of`."""
+        return tuple(
+            functools.partial(self._at_level, level) for level in range(self._how["level"] + 1, self._levels)
+        )
+
+    def _at_level(self, level: int) -> TiffReader:
+        how: _How = {**self._how, "level": level}
+        return TiffReader(self.source, indices=self._indices, part=self._part, **how)
 
     def of_part(self, part: Part) -> TiffReader:
         """Return the reader of one part of complex samples."""
@@ -183,6 +203,7 @@ class _How(TypedDict):
     allow_partial: bool
     axes: str | None
     pages: Pages | None
+    level: int
 
 
 class _Image:
@@ -204,25 +225,27 @@ class _Image:
         ):
             check_names(path, omexml or tif.ome_metadata)
             image, others = choose(path, tif, wanted)
-            series = image.series
+            self.levels = len(image.series.levels)
+            series = image.series.levels[how["level"]]
             page = series.keyframe
             if page.dtype is None or 0 in page.shaped:
                 bits = f"SampleFormat {page.sampleformat}, {page.bitspersample} bits"
                 what = f"pixels of shape {page.shape} and {bits}"
                 raise InputError(f"{path}: {what} are not supported; convert them first")
-            check_promise(path, tif, series, pages)
+            if not how["level"]:  # a description promises the planes of full resolution
+                check_promise(path, tif, series, pages)
             said = partial and promised(tif, series, pages)[1] > 0
             colors = color_map(page) if series.kind not in ("imagej", "ome") else None
             self.palette = colors is not None
             if indices:
                 colors = None
-            stack = as_asked(image.stack, path, how["axes"], how["pages"])
+            stack = as_asked(stack_of(series), path, how["axes"], how["pages"])
             if colors is not None and len(colors) == 3:
                 stack = Stack(
                     stack.axes + "S", (*stack.shape, 3), stack.page_axes + "S", (*stack.page_shape, 3)
                 )
             self.layout = lay_out(stack, source=path, at=image.at)
-            stopped = None if partial else whole_times(tif, series, self.layout)
+            stopped = None if partial or how["level"] else whole_times(tif, series, self.layout)
             if stopped is not None:
                 self.layout = replace(self.layout, shape=(stopped.times, *self.layout.shape[1:]))
             self.orientation = orientation(int(page.tags.valueof(274, 1)))

@@ -1,8 +1,9 @@
 """A reader of BigDataViewer images: an XML with the meaning, and an HDF5 file with the pixels of each setup and time.
 
 A *setup* is a channel of an angle, a tile, an illumination. Setups that differ in their channel alone are the channels
-of one series; the others are series with names. The pyramid of the file is not read, and the affines that register the
-views to one another are not applied. Pixels are unsigned, though the file says signed, as Java has no others.
+of one series; the others are series with names. Each level of a pyramid is a dataset of its own. The affines that
+register the views to one another are not applied. Pixels are unsigned, though the file says signed, as Java has no
+others.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,7 +59,9 @@ class Setup:
     unit: str | None = None
 
 
-def open_bdv(source: str, *, series: int | str | None = None, allow_partial: bool = False) -> RawReader:
+def open_bdv(
+    source: str, *, series: int | str | None = None, allow_partial: bool = False, level: int = 0
+) -> RawReader:
     """Return a reader of one series of a BigDataViewer image.
 
     Parameters
@@ -68,6 +72,8 @@ def open_bdv(source: str, *, series: int | str | None = None, allow_partial: boo
         Which angle, tile or illumination, by number or name.
     allow_partial : bool
         Open what is there where views or chunks were never written.
+    level : int
+        Of the pyramid of each view; 0 is full resolution.
 
     Raises
     ------
@@ -91,9 +97,14 @@ def open_bdv(source: str, *, series: int | str | None = None, allow_partial: boo
         group = groups[number]
         if len(times) * len(group) > MOST_VIEWS:
             raise damage(source, f"says {len(times)} time points of {len(group)} channels")
-        names = np.array([[_view(path, file, t, setup.number) for setup in group] for t in times], object)
+        names = np.array(
+            [[_view(path, file, t, setup.number, level) for setup in group] for t in times], object
+        )
         like = _dtype(path, file, names)
-        pixels = Hdf5Pixels(path, file, names.squeeze(), shape=group[0].size, dtype=like)
+        size = None if level else group[0].size
+        pixels = Hdf5Pixels(path, file, names.squeeze(), shape=size, dtype=like)
+        views = [f"t{t:05d}/s{group[0].number:02d}" for t in times]
+        levels = max(len(find_inside(path, file, view) or ()) for view in views)
     notes: list[str] = []
     if not xml:
         notes.append(SpacingNote(f"{why}, so spacing and channels are not known", "zyx"))
@@ -103,7 +114,11 @@ def open_bdv(source: str, *, series: int | str | None = None, allow_partial: boo
         tuple(axis for axis in axes if axis.name in "zyx" or axis.size > 1), pixels.dtype, pixels.chunks,
         channels=channels, notes=tuple(notes), private=hidden, of_source=others,
     )  # fmt: skip
-    reader = hdf5_reader(source, spec, pixels, spec.dims, allow_partial=allow_partial)
+    opener = partial(open_bdv, source, series=number, allow_partial=allow_partial)
+    reader = replace(
+        hdf5_reader(source, spec, pixels, spec.dims, allow_partial=allow_partial),
+        coarser=tuple(partial(opener, level=each) for each in range(level + 1, levels)),
+    )
     if xml is None:
         return reader
     fixed = reader.access.fixed_bytes + XML_FACTOR * os.path.getsize(xml)
@@ -229,9 +244,9 @@ def _named(group: list[Setup], times: int) -> Named:
     return Named(name, (*outer, *(group[0].size or ())))
 
 
-def _view(path: str, file: Any, time: int, setup: int) -> str | None:
+def _view(path: str, file: Any, time: int, setup: int, level: int) -> str | None:
     """Return the name of the dataset of a view; None if it was never written."""
-    name = f"t{time:05d}/s{setup:02d}/0/cells"
+    name = f"t{time:05d}/s{setup:02d}/{level}/cells"
     return None if find_inside(path, file, name) is None else name
 
 

@@ -2,15 +2,17 @@
 
 An image of a CZI is a mosaic of tiles in each plane. Later tiles lie over earlier ones, in the order of their mosaic
 index; which part of a tile is seen is found once. So each region is the same for any number of threads, and a tile that
-is hidden is not decoded. What no tile covers was never scanned: these are holes. Tiles of coarse levels are left out.
+is hidden is not decoded. What no tile covers was never scanned: these are holes. Tiles of coarse levels make images of
+their own.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -38,17 +40,20 @@ from bigimg.readers.vendor.czi_images import (
     Series,
     at_one_index,
     check_kind,
+    coarse_levels,
     images_of,
     mosaic_of,
     planes_of,
 )
-from bigimg.readers.vendor.czi_tiles import CODECS, PLAIN, Part, Tiles, read_bytes, tile_bytes
+from bigimg.readers.vendor.czi_tiles import CODECS, JPEG, JPEG_XR, PLAIN, Part, Tiles, read_bytes, tile_bytes
 from bigimg.readers.vendor.czi_times import even_step
 from bigimg.readers.vendor.mosaic import gaps, pitch
 from bigimg.types import Array, Region
 
 KEPT_BYTES = 1 << 27
 """The most that decoded tiles which are wanted again take; where a row of tiles is larger, none is kept."""
+LOSSY = (JPEG, JPEG_XR)
+"""Compressions that may change pixels."""
 BESIDE = 4
 """Tiles that are kept beside one row of them: those at the ends of the blocks that are read now."""
 
@@ -79,6 +84,9 @@ class CziReader:
     ) -> None:
         self.source, self.spec, self.access = source, spec, access
         self.mosaic, self.corner, self.tiles = mosaic, corner, tiles
+        self.coarser: tuple[Callable[[], CziReader], ...] = ()
+        """What opens each coarser level; see :func:`bigimg.reader.coarser_of`."""
+        self.lossy = False
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
@@ -117,6 +125,7 @@ def open_czi(
     series: int | str | None = None,
     axis: Mapping[str, int] | None = None,
     allow_partial: bool = False,
+    level: int = 0,
 ) -> CziReader:
     """Return a reader of one image of the CZI at ``source``.
 
@@ -144,7 +153,8 @@ def open_czi(
     directory = read_directory(path, file)
     every = images_of(path, directory)
     number, others = pick(path, [Named(each.name, each.shape) for each in every], series)
-    image, said = at_one_index(path, every[number], axis)
+    levels = [every[number], *coarse_levels(every[number], directory)]
+    image, said = at_one_index(path, levels[level], axis)
     check_kind(path, file, image)
     pixels = PIXELS[int(image.tiles["pixels"][0])]
     planes = planes_of(path, image, every, czi_meta.planned(directory.xml))
@@ -155,7 +165,11 @@ def open_czi(
     spec = replace(_spec(directory, image, planes, tiles), of_source=(*others, *said))
     spec = _with_holes(path, spec, image, mosaic, pixels.samples, allow_partial=allow_partial)
     access = _access(directory, image, spec, tiles)
-    return CziReader(path, spec, access, mosaic, image.corner, tiles)
+    found = CziReader(path, spec, access, mosaic, image.corner, tiles)
+    opener = partial(open_czi, path, series=number, axis=axis, allow_partial=allow_partial)
+    found.coarser = tuple(partial(opener, level=each) for each in range(level + 1, len(levels)))
+    found.lossy = bool(np.isin(image.tiles["codec"], LOSSY).any())
+    return found
 
 
 def _kept(series: Series, planes: Sequence[Sequence[int]], pixels: Pixels) -> int:

@@ -31,11 +31,12 @@ PLANES = "TCZ"
 TILE = np.dtype([
     *((name, np.int32) for name in (*SERIES, *CHOSEN, *PLANES)), ("M", np.int32), ("box", np.int32, 4),
     ("stored", np.int32, 2), ("pixels", np.int32), ("codec", np.int32), ("pyramid", bool), ("part", np.int32),
-    ("entry", np.int32), ("at", np.int64),
+    ("entry", np.int32), ("at", np.int64), ("zoom", np.int32),
 ])  # fmt: skip
 """A tile: its index along each axis, its place in the mosaic (first row, last row but one, first column, last column
 but one), rows and columns as stored, types of pixels and compression, whether it is one of a coarse level, number of
-its file, bytes of its directory entry, and byte of the file where it begins."""
+its file, bytes of its directory entry, byte of the file where it begins, and pixels of full resolution along a pixel of
+it, where the place counts pixels of a coarse level."""
 
 ENTRY_BYTES, DIMENSION_BYTES, HEAD_BYTES, SEGMENT_BYTES = 32, 20, 48, 32
 """Of a directory entry without and of each of its dimensions, of the head of a tile, and of the head of any segment."""
@@ -146,6 +147,18 @@ def is_resized(tiles: Array) -> Array:
     return found
 
 
+def of_level(tiles: Array, zoom: int) -> Array:
+    """Return those of ``tiles`` of which a pixel stands for ``zoom`` of full resolution along y and x.
+
+    Their places count pixels of their level.
+    """
+    sizes = tiles["box"][:, 1::2] - tiles["box"][:, ::2]
+    found: Array = tiles[(np.rint(sizes / tiles["stored"]) == zoom).all(axis=1)].copy()
+    starts = found["box"][:, ::2] // zoom
+    found["box"][:, ::2], found["box"][:, 1::2], found["zoom"] = starts, starts + found["stored"], zoom
+    return found
+
+
 def check_place(path: str, file: RawFile, tile: Any) -> bytes:
     """Return the head of a tile, which says of itself what the directory says of it.
 
@@ -170,10 +183,12 @@ def check_place(path: str, file: RawFile, tile: Any) -> bytes:
             own[letter], sizes[letter] = start, (size, stored or size)
         top, left = own.pop("Y", 0), own.pop("X", 0)
         shown, stored = zip(sizes["Y"], sizes["X"], strict=True)
+        coarse = stored != shown
+        if (zoom := int(tile["zoom"])) > 1:
+            top, left, shown = top // zoom, left // zoom, stored
         same = tile["box"].tolist() == [top, top + shown[0], left, left + shown[1]]
         same = same and tile["stored"].tolist() == list(stored) and own.keys() <= set(TILE.names or ())
-        # What is no tile of full resolution is not read, and need not be the same in all.
-        coarse = stored != shown
+        # What is no tile of full resolution need not be the same in all.
         if same and (coarse or all(int(tile[name]) == number for name, number in own.items())):
             return head
     raise damage(path, f"the tile at byte {int(tile['at'])} is not the one that the directory names")
@@ -248,7 +263,7 @@ def _tile(path: str, entry: Any) -> tuple[Any, ...]:
     return (
         entry.scene_index, *along, entry.mosaic_index, box, (stored["Y"], stored["X"]), entry.pixel_type.value,
         entry.compression.value, entry.pyramid_type.value != 0, entry.file_part, entry.storage_size,
-        entry.file_position,
+        entry.file_position, 1,
     )  # fmt: skip
 
 

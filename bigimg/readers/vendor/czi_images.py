@@ -24,11 +24,14 @@ from bigimg.readers.vendor.czi_directory import (
     check_place,
     is_resized,
     level_0,
+    of_level,
 )
 from bigimg.readers.vendor.czi_tiles import CODECS
 from bigimg.readers.vendor.mosaic import seen_parts
 from bigimg.types import Array, Region, Shape
 
+MOST_LEVELS = 20
+"""Levels of an image; more are damage."""
 MOST_PLANES = 1 << 24
 """Planes of an image; more are damage."""
 
@@ -127,6 +130,25 @@ def images_of(path: str, directory: Directory) -> list[Series]:
     return found
 
 
+def coarse_levels(series: Series, directory: Directory) -> list[Series]:
+    """Return the coarser levels of an image that the file has itself, fine to coarse.
+
+    Left out are levels whose tiles begin within a pixel.
+    """
+    fields = [*SERIES, "pixels"]
+    own = directory.tiles[directory.tiles[fields] == series.tiles[fields][0]]
+    own = own[is_resized(own) & (own["stored"] > 0).all(axis=1)]
+    sizes = own["box"][:, 1::2] - own["box"][:, ::2]
+    zooms = np.unique(np.rint(sizes / own["stored"]).astype(int).max(axis=1)).tolist() if len(own) else []
+    found = []
+    for zoom in zooms if len(zooms) <= MOST_LEVELS else ():
+        tiles = of_level(own, zoom)
+        starts = own["box"][np.isin(own["at"], tiles["at"])][:, ::2] - series.corner
+        if zoom > 1 and len(tiles) and not (starts % zoom).any():
+            found.append(replace(series, tiles=tiles))
+    return found
+
+
 def at_one_index(path: str, series: Series, axis: Mapping[str, int] | None) -> tuple[Series, tuple[str, ...]]:
     """Return ``series`` at one index of each axis of which one must be chosen, and sentences about the others."""
     there = {name: np.unique(series.tiles[name]).tolist() for name in CHOSEN}
@@ -138,7 +160,7 @@ def at_one_index(path: str, series: Series, axis: Mapping[str, int] | None) -> t
 def check_kind(path: str, file: RawFile, series: Series) -> None:
     """Refuse an image of a kind that is not read, or whose outermost tiles are not what the directory says."""
     tiles = series.tiles
-    if is_resized(tiles).any():
+    if (is_resized(tiles) & (tiles["zoom"] == 1)).any():
         what = "its tiles are stored at another size than shown (Fast Airyscan), which is not read"
         raise InputError(f"{path}: {what}; save the processed image in ZEN")
     for name, known in (("pixels", PIXELS), ("codec", CODECS)):

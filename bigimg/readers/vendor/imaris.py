@@ -1,4 +1,4 @@
-"""A reader of Imaris files (.ims): HDF5 with a dataset for each time point and channel, and a pyramid that is not read.
+"""A reader of Imaris files (.ims): HDF5 with a dataset for each time point and channel, and of each level of a pyramid.
 
 Datasets are padded to whole chunks, so the size of the image stands in attributes. Lengths are the ends of the volume
 (ExtMin, ExtMax) in one unit; the first pixel is centred half a pixel from its beginning.
@@ -6,10 +6,13 @@ Datasets are padded to whole chunks, so the size of the image stands in attribut
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +37,9 @@ MOST_VIEWS = 1_000_000
 SIZES = ("ImageSizeZ", "ImageSizeY", "ImageSizeX")
 
 
-def open_imaris(source: str, *, series: int | str | None = None, allow_partial: bool = False) -> RawReader:
+def open_imaris(
+    source: str, *, series: int | str | None = None, allow_partial: bool = False, level: int = 0
+) -> RawReader:
     """Return a reader of the image in the Imaris file ``source``.
 
     Parameters
@@ -44,6 +49,8 @@ def open_imaris(source: str, *, series: int | str | None = None, allow_partial: 
         The path of any dataset in the file, which is then read alone.
     allow_partial : bool
         Open what is there where chunks or time points were never written.
+    level : int
+        Of its pyramid; 0 is full resolution.
 
     Raises
     ------
@@ -58,11 +65,12 @@ def open_imaris(source: str, *, series: int | str | None = None, allow_partial: 
         return open_dataset(source, series=series, allow_partial=allow_partial)
     h5py = imported("h5py", source)
     with reading_hdf5(source), h5py.File(source, "r") as file:
-        names = _names(source, file)
+        names, levels = _names(source, file, level)
         about = _about(source, file, names.shape[1])
         image = about.get("Image", {})
         first = next(name for name in names.flat if name is not None)
-        shape = _shape(source, find_inside(source, file, first.rpartition("/")[0]).attrs, image)
+        own = find_inside(source, file, first.rpartition("/")[0]).attrs
+        shape = _shape(source, own, {} if level else image)
         pixels = Hdf5Pixels(source, file, names.squeeze(), shape=shape)
         notes: list[str] = []
         channels = _channels(about)
@@ -75,13 +83,15 @@ def open_imaris(source: str, *, series: int | str | None = None, allow_partial: 
         kept, pixels.dtype, pixels.chunks, channels=named, window=window, meta=public, private=private | hidden,
         notes=tuple(notes),
     )  # fmt: skip
-    return hdf5_reader(source, spec, pixels, spec.dims, allow_partial=allow_partial)
+    opener = partial(open_imaris, source, allow_partial=allow_partial)
+    coarser = tuple(partial(opener, level=number) for number in range(level + 1, levels))
+    return replace(hdf5_reader(source, spec, pixels, spec.dims, allow_partial=allow_partial), coarser=coarser)
 
 
-def _names(source: str, file: Any) -> Array:
-    """Return the names of the datasets along t and c; None where one is missing."""
+def _names(source: str, file: Any, number: int) -> tuple[Array, int]:
+    """Return names of the datasets of a level along t and c, None where one is missing, and the number of levels."""
     folder = text_of(file.attrs, "DataSetDirectoryName") or "DataSet"
-    level = f"{folder}/ResolutionLevel 0"
+    level = f"{folder}/ResolutionLevel {number}"
     if (times := find_inside(source, file, level)) is None:
         raise damage(source, f"has no {level}, where Imaris keeps its pixels")
     found = {
@@ -100,7 +110,8 @@ def _names(source: str, file: Any) -> Array:
     names = np.full((count, channels), None, object)
     for at, name in found.items():
         names[at] = name
-    return names
+    there = (find_inside(source, file, f"{folder}/ResolutionLevel {n}") for n in itertools.count(number + 1))
+    return names, number + 1 + sum(1 for _ in itertools.takewhile(lambda group: group is not None, there))
 
 
 def _numbered(source: str, file: Any, group: Any, name: str, word: str) -> list[tuple[int, Any]]:

@@ -8,7 +8,8 @@ which decodes each tile itself. VMU is not read: it has 12 bits, of which OpenSl
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,9 @@ class OpenSlideReader:
         There is no such level.
     """
 
+    lossy = True
+    """These scanners store JPEG, and OpenSlide interpolates where tiles overlap."""
+
     def __init__(self, path: str | os.PathLike[str], *, series: int | str | None = None) -> None:
         self.source = os.fspath(path)
         self._slide: Shared[Any] = Shared()
@@ -97,6 +101,7 @@ class OpenSlideReader:
         boxes = [_bounds(properties, slide.dimensions, factor) for _, factor in exact]
         named = [Named(f"level {i}", shape_of((*box, slice(0, 3)))) for i, box in enumerate(boxes)]
         chosen, others = pick(self.source, named, series)
+        self._coarser = range(chosen + 1, len(exact))
         self._level, self._factor = exact[chosen]
         self._box = boxes[chosen]
         self._shown = color_in(properties.get("openslide.background-color")) or "FFFFFF"
@@ -121,6 +126,11 @@ class OpenSlideReader:
             else []
         )
         return (self.source, *(os.path.join(folder, name) for name in inside), *self._named)
+
+    @property
+    def coarser(self) -> tuple[Callable[[], OpenSlideReader], ...]:
+        """What opens each coarser level; see :func:`bigimg.reader.coarser_of`."""
+        return tuple(partial(OpenSlideReader, self.source, series=level) for level in self._coarser)
 
     def read(self, region: Region) -> Array:
         """Return the values of ``region``.

@@ -23,12 +23,13 @@ from bigimg.omezarr.packed import stem
 from bigimg.opening.coordinates import channels_of
 from bigimg.opening.levels import is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.open import Source, open_source
+from bigimg.opening.own_levels import taken
 from bigimg.opening.plates import Plate, plate_in
-from bigimg.ops.levels import as_opened
+from bigimg.ops.levels import LEVELS, as_opened
 from bigimg.planning.memory import budget_bytes, human_bytes
 from bigimg.pyramid.summary import stored_summary
-from bigimg.reader import Reader
-from bigimg.types import Array, Opening
+from bigimg.reader import Reader, coarser_of
+from bigimg.types import Array, FromSource, Opening
 from bigimg.viewing.napari.viewer_arrays import Decoded, Shown
 from bigimg.viewing.plate_mosaic import Fields, MosaicReader, plate_levels
 
@@ -44,7 +45,7 @@ MOST_KEPT_BYTES = 1 << 30
 COLORS = ({"R", "G", "B"}, {"R", "G", "B", "A"})
 
 
-def layers_of(source: Source, **opening: Unpack[Opening]) -> list[Layer]:
+def layers_of(source: Source, *, levels: FromSource | None = None, **opening: Unpack[Opening]) -> list[Layer]:
     """Return the layers of an image: one for each channel or for all colours, and one for each label image.
 
     Of a plate also one with the names of the wells.
@@ -52,7 +53,7 @@ def layers_of(source: Source, **opening: Unpack[Opening]) -> list[Layer]:
     Parameters
     ----------
     source : path, array, DataArray, DataTree, Plate, Store or Reader
-    **opening
+    levels, **opening
         As in :func:`bigimg.open`; without ``series`` all images of a store, the first one visible, and of a plate the
         first field of each well, side by side.
 
@@ -65,7 +66,7 @@ def layers_of(source: Source, **opening: Unpack[Opening]) -> list[Layer]:
     """
     if opening.get("series") is None and isinstance(plate := plate_in(source, opening), Plate):
         return list(_of_plate(plate))
-    reader = _reader(source, **opening)
+    reader = taken(_reader(source, **opening), levels)
     if not isinstance(reader, StoreReader):
         return list(_of_file(reader))
     store = reader.store
@@ -88,7 +89,7 @@ def _reader(source: Source, **opening: Unpack[Opening]) -> Reader:
         pixels = opened_pixels(source)  # its store has the other levels
         if (
             pixels is not None
-            and isinstance(pixels.reader, StoreReader)
+            and isinstance(pixels.reader, LEVELS)
             and not pixels.reader.level
             and as_opened(source, pixels.reader)
             and channels_of(source) == tuple(pixels.reader.spec.channels)
@@ -142,9 +143,11 @@ def _names_of_wells(fields: Fields, base: MosaicReader, name: str) -> Layer:
 def _of_file(reader: Reader) -> Iterator[Layer]:
     spec, access = reader.spec, reader.access
     shown = Shown(reader, 0 if "c" in spec.dims and not _is_color(spec) else None)
+    levels = list(levels_of_reader(reader))
     plane = math.prod(shown.shape[-3:] if _is_color(spec) else shown.shape[-2:]) * shown.dtype.itemsize
     side = max(spec.shape[-2:])
-    convert = f"make levels first: bigimg convert {reader.source} {_target(reader.source)}"
+    own = "take those of the file by levels='source', or " if coarser_of(reader) else ""
+    convert = f"{own}make levels first: bigimg convert {reader.source} {_target(reader.source)}"
     if access.kind != "random":
         allowed = min(MOST_KEPT_BYTES, budget_bytes(None) // 2)
         if spec.nbytes > allowed:
@@ -153,15 +156,15 @@ def _of_file(reader: Reader) -> Iterator[Layer]:
                 f"allowed {human_bytes(allowed)}: {convert}",
                 needed=spec.nbytes, allowed=allowed,
             )  # fmt: skip
-        reader = Decoded(reader)
-    elif plane > MOST_PLANE_BYTES or side > MOST_SIDE:
+        levels = [Decoded(reader)]
+    elif len(levels) == 1 and (plane > MOST_PLANE_BYTES or side > MOST_SIDE):
         raise BudgetError(
             f"{reader.source}: a plane has {human_bytes(plane)} and {side} pixels a side, and without levels all of "
             f"it is read for each view (allowed {human_bytes(MOST_PLANE_BYTES)}, {MOST_SIDE} pixels): {convert}",
             needed=plane, allowed=MOST_PLANE_BYTES,
         )  # fmt: skip
     windows = [spec.window] * spec.sizes.get("c", 1)
-    yield from _of_levels([reader], _name(reader.source), windows, [], {"levels": 1})
+    yield from _of_levels(levels, _name(reader.source), windows, [], {"levels": len(levels)})
 
 
 def _of_levels(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from bigimg.errors import MissingExtraError, UsageError
 from bigimg.opening.open import Source
 from bigimg.opening.plates import Plate, plate_in
-from bigimg.types import Opening
+from bigimg.types import FromSource, Opening
 from bigimg.version import install_line
 from bigimg.viewing.napari.layers import Layer, layers_of
 
@@ -30,7 +30,13 @@ SCREENLESS = ("offscreen", "minimal", "vnc", "xcb-offscreen")
 """Platforms of Qt that need no screen."""
 
 
-def view(source: Source, *, block: bool | None = None, **opening: Unpack[Opening]) -> napari.Viewer:
+def view(
+    source: Source,
+    *,
+    block: bool | None = None,
+    levels: FromSource | None = None,
+    **opening: Unpack[Opening],
+) -> napari.Viewer:
     """Show an image in napari with levels, channels, labels, scale, units and contrast; pixels are read as needed.
 
     Parameters
@@ -40,7 +46,7 @@ def view(source: Source, *, block: bool | None = None, **opening: Unpack[Opening
         levels is refused; the message has the command that makes them.
     block : bool, optional
         Whether to return only when the window is closed. By default True except in IPython, which keeps it open.
-    **opening
+    levels, **opening
         As in :func:`bigimg.open`; without ``series`` all images of a store, the first one visible.
 
     Returns
@@ -57,7 +63,7 @@ def view(source: Source, *, block: bool | None = None, **opening: Unpack[Opening
         As :func:`bigimg.open`.
     """
     _check_screen(source)
-    layers = layers_of(source, **opening)
+    layers = layers_of(source, levels=levels, **opening)
     viewer = new_viewer()
     tell_damage(layers)
     follow(viewer)
