@@ -49,8 +49,11 @@ from bigimg.types import Array, Region
 
 KEPT_BYTES = 1 << 27
 """The most that decoded tiles which are wanted again take; where a row of tiles is larger, none is kept."""
-BESIDE = 4
-"""Tiles that are kept beside one row of them: those at the ends of the blocks that are read now."""
+BESIDE = 2
+"""Tiles that are kept beside one row of them: those at the ends of the blocks that are read now. One is used, by
+up to four workers (counted); the other is for a worker that lags behind."""
+PLANE_BYTES = 32
+"""Memory of the tables of planes, for each of them, while they are made."""
 
 
 class CziReader:
@@ -154,7 +157,7 @@ def open_czi(
     mosaic = mosaic_of(image, planes)
     spec = replace(_spec(directory, image, planes, tiles), of_source=(*others, *said))
     spec = _with_holes(path, spec, image, mosaic, pixels.samples, allow_partial=allow_partial)
-    access = _access(directory, image, spec, tiles)
+    access = _access(directory, image, spec, tiles, mosaic)
     return CziReader(path, spec, access, mosaic, image.corner, tiles)
 
 
@@ -244,7 +247,7 @@ def _with_holes(
     return replace(spec, missing=missing, notes=(*spec.notes, note))
 
 
-def _access(directory: Directory, series: Series, spec: ImageSpec, tiles: Tiles) -> Access:
+def _access(directory: Directory, series: Series, spec: ImageSpec, tiles: Tiles, mosaic: Mosaic) -> Access:
     codecs = sorted(set(series.tiles["codec"].tolist()))
     boxes = series.tiles["box"].astype(np.int64)
     rows, columns = int((boxes[:, 1] - boxes[:, 0]).max()), int((boxes[:, 3] - boxes[:, 2]).max())
@@ -253,6 +256,7 @@ def _access(directory: Directory, series: Series, spec: ImageSpec, tiles: Tiles)
     names = " and ".join(dict.fromkeys(CODECS[codec] for codec in codecs))
     wide = codecs == [PLAIN] and is_wide(spec.dims, columns * pixels.samples * spec.dtype.itemsize)
     return Access(
-        "random", f"tiles of {rows} x {columns}, {names}", fixed_bytes=directory.memory_bytes + kept_bytes,
+        "random", f"tiles of {rows} x {columns}, {names}",
+        fixed_bytes=directory.memory_bytes + PLANE_BYTES * mosaic.layout.size + kept_bytes,
         read_bytes=read_bytes(series.tiles, pixels), wide=wide,
     )  # fmt: skip

@@ -593,4 +593,4 @@ def test_the_reader_is_what_it_says(data: Path) -> None:
     reader = open_czi(str(data / "vendor" / f"{REAL[0]}.czi"))
     assert isinstance(reader, CziReader)
     assert reader.access.why == "tiles of 170 x 240, zstd"
-    assert reader.access.fixed_bytes == (4 << 20) + 30 * 1500 + 16 * 745  # tiles, and bytes of metadata
+    assert reader.access.fixed_bytes == (4 << 20) + 30 * 1500 + 16 * 745 + 32 * 30  # tiles, bytes of metadata, planes
