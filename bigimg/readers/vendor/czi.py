@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +25,7 @@ from bigimg.readers.raw.plain import CHUNK, is_wide
 from bigimg.readers.several import Named, pick
 from bigimg.readers.vendor import czi_meta
 from bigimg.readers.vendor.czi_directory import (
+    LOST,
     PIXELS,
     PLANES,
     Directory,
@@ -52,8 +53,8 @@ KEPT_BYTES = 1 << 27
 BESIDE = 2
 """Tiles that are kept beside one row of them: those at the ends of the blocks that are read now. One is used, by
 up to four workers (counted); the other is for a worker that lags behind."""
-PLANE_BYTES = 32
-"""Memory of the tables of planes, for each of them, while they are made."""
+PLANE_BYTES = 64
+"""Memory of the tables of planes, for each of them, while they are made; measured."""
 
 
 class CziReader:
@@ -88,7 +89,7 @@ class CziReader:
         along = dict(zip(self.spec.dims, region, strict=True))
         t, c, z, y, x = (along.get(name, slice(0, 1)) for name in "tczyx")
         result = np.empty(shape_of((t, c, z, y, x)), self.spec.dtype)
-        if self.spec.missing:  # what no tile covers is among these
+        if self.spec.missing:  # what no tile covers is among these, and tiles that are cut off
             result[...] = hole_value(self.spec.dtype, self.spec.padding)
         place = shift((y, x), tuple(-n for n in self.corner))
         samples = self.tiles.pixels.samples
@@ -99,6 +100,8 @@ class CziReader:
             for i, k in itertools.product(range(t.start, t.stop), range(z.start, z.stop)):
                 target = result[i - t.start, at : at + len(wanted), k - z.start]
                 for tile, seen, boxes in self.mosaic.parts((i, channel, k), place):
+                    if tile["at"] == LOST:
+                        continue
                     top, _, left, _ = tile["box"].tolist()
                     targets = [shift(box, (place[0].start, place[1].start)) for box in boxes]
                     parts = [
@@ -131,7 +134,7 @@ def open_czi(
     axis : mapping, optional
         Index along H (phases, detectors) and B (blocks), where the file has several.
     allow_partial : bool
-        Take planes that were never written as holes.
+        Take planes that were never written, and tiles behind the end of a file that was cut, as holes.
 
     Raises
     ------
@@ -144,7 +147,7 @@ def open_czi(
     """
     path = os.fspath(source)
     file = bytes_of(path)
-    directory = read_directory(path, file)
+    directory = read_directory(path, file, allow_partial=allow_partial)
     every = images_of(path, directory)
     number, others = pick(path, [Named(each.name, each.shape) for each in every], series)
     image, said = at_one_index(path, every[number], axis)
@@ -152,7 +155,7 @@ def open_czi(
     pixels = PIXELS[int(image.tiles["pixels"][0])]
     planes = planes_of(path, image, every, czi_meta.planned(directory.xml))
     tiles = Tiles(path, file, pixels, _kept(image, planes, pixels))
-    for tile in sample_of(image.tiles):
+    for tile in sample_of(image.tiles[image.tiles["at"] != LOST]):
         tiles.check(tile)
     mosaic = mosaic_of(image, planes)
     spec = replace(_spec(directory, image, planes, tiles), of_source=(*others, *said))
@@ -189,7 +192,8 @@ def _spec(directory: Directory, series: Series, planes: Sequence[Sequence[int]],
     sizes = (len(times), len(numbers) * samples, len(depth), *series.size)
     starts = (times[0], 0, depth[0], *series.corner)
     steps = czi_meta.spacings(xml)
-    step, notes = even_step(directory.times, 0 if "t" in steps else len(times))
+    step, uneven = even_step(directory.times, 0 if "t" in steps else len(times))
+    notes = (*directory.notes, *uneven)
     steps |= {"t": (step, "second")} if step else {}
     axes = []
     for name, size, start in zip("tczyx", sizes, starts, strict=True):
@@ -229,19 +233,32 @@ def _with_holes(
         source=path,
         allow_partial=allow_partial,
     )
-    found: list[Region] = []
+    edges = [range(0, samples * n + 1, samples) if name == "c" else range(n + 1)
+             for name, n in zip("tcz", mosaic.layout.shape, strict=True)]  # fmt: skip
+
+    def boxes(planes: Array, parts: Iterable[Sequence[int]]) -> Iterator[Region]:
+        for box in boxes_of(planes, edges):
+            along = [part for name, part in zip("tcz", box, strict=True) if name in spec.dims]
+            yield from ((*along, slice(a, b), slice(c, d)) for a, b, c, d in parts)
+
     top, left = series.corner
-    for number, parts in enumerate(mosaic.layouts):
-        uncovered = gaps(parts[:, 1:] - (top, top, left, left), *series.size)
-        edges = [range(mosaic.layout.shape[0] + 1), range(0, mosaic.layout.shape[1] * samples + 1, samples)]
-        edges.append(range(mosaic.layout.shape[2] + 1))
-        for box in boxes_of(mosaic.layout == number, edges) if uncovered else ():
-            kept = [along for name, along in zip("tcz", box, strict=True) if name in spec.dims]
-            found += ((*kept, slice(a, b), slice(c, d)) for a, b, c, d in uncovered)
+    corner = (top, top, left, left)
+    cut = [each for planes, parts in mosaic.lost() for each in boxes(planes, (parts - corner).tolist())]
+    spec = _lacking(spec, cut, path, "lie in tiles behind the end of the file")
+    never = [
+        each
+        for number, parts in enumerate(mosaic.layouts)
+        if (uncovered := gaps(parts[:, 1:] - corner, *series.size))
+        for each in boxes(mosaic.layout == number, uncovered)
+    ]
+    return _lacking(spec, never, path, "were never scanned: no tile covers them")
+
+
+def _lacking(spec: ImageSpec, found: Sequence[Region], path: str, what: str) -> ImageSpec:
+    """Return ``spec`` with more holes, and a note that says ``what`` these pixels are."""
     if not found:
         return spec
-    lacking = sum(map(count, found))
-    note = f"{100 * lacking / spec.size:.3g} % of the pixels were never scanned: no tile covers them"
+    note = f"{100 * sum(map(count, found)) / spec.size:.3g} % of the pixels {what}"
     note += ", and they are left out of statistics and coarser levels"
     missing = few_enough((*spec.missing, *found), path, "choose another scene by series=NAME")
     return replace(spec, missing=missing, notes=(*spec.notes, note))

@@ -18,12 +18,10 @@ from bigimg.geometry.region import count
 from bigimg.readers.coded_sizes import check_coded_size
 from bigimg.readers.codestreams import jpeg_is_cut, jxr_is_cut
 from bigimg.readers.raw.plain import GAP_BYTES, READ_BYTES, RawFile, read_runs
-from bigimg.readers.vendor.czi_directory import HEAD_BYTES, SEGMENT_BYTES, Pixels, check_place
+from bigimg.readers.vendor.czi_directory import SEGMENT_BYTES, Pixels, check_place, parts_of
 from bigimg.readers.vendor.kept import KeptTiles
 from bigimg.types import Array, Region, Shape
 
-ENTRY_ROOM = 240
-"""Bytes that the directory entry in the head of a tile takes at least."""
 PLAIN, JPEG, LZW, JPEG_XR, ZSTD, ZSTD_HEADED = 0, 1, 2, 4, 5, 6
 CODECS = {
     PLAIN: "uncompressed", JPEG: "JPEG", LZW: "LZW", JPEG_XR: "JPEG XR", ZSTD: "zstd", ZSTD_HEADED: "zstd",
@@ -205,11 +203,9 @@ class Tiles:
 
     def _place(self, tile: Any) -> tuple[int, int, Array | None]:
         """Return first byte and length of the pixels of a tile, and its mask if it has one."""
-        at, entry = int(tile["at"]), int(tile["entry"])
-        head = check_place(self.path, self.file, tile)
-        metadata, attached, length = struct.unpack_from("<iiq", head, 32)
-        start = at + HEAD_BYTES + max(ENTRY_ROOM, entry) + metadata
-        if min(metadata, attached, length) < 0 or start + length + attached > self.file.shape[0]:
+        at, head = int(tile["at"]), check_place(self.path, self.file, tile)
+        start, length, attached = parts_of(tile, head)
+        if start < at or min(attached, length) < 0 or start + length + attached > self.file.shape[0]:
             raise self._error(tile, f"reaches beyond the {self.file.shape[0]} bytes of the file")
         # Plain pixels that are read from a wrong byte on look like pixels, so their place must follow from both sizes.
         (used,), end = struct.unpack_from("<q", head, 24), start + length + attached - at - SEGMENT_BYTES
