@@ -144,7 +144,7 @@ BUILT_IN = (
     ),
     Format(
         "mrc", "MRC, CCP4 map", "bigimg.readers.volumes.mrc:open_mrc", sniffing.MRC_ENDINGS, sniffing.is_mrc,
-        "bigimg", access=BEHIND_GZIP, several=False, packed=True,
+        "bigimg", access=BEHIND_GZIP, several=False, packed=True, options=frozenset({"allow_partial"}),
     ),
     Format(
         "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", sniffing.DICOM_ENDINGS,
