@@ -59,7 +59,7 @@ FOR = {
     "plate": "files whose images are called after wells, and for plan, convert and verify",
     "axes": "TIFF and numpy arrays, whose axes may have no names",
     "pages": "TIFF of several pages",
-    "allow_partial": "TIFF, DICOM series, folders of planes and files of microscopes",
+    "allow_partial": "TIFF, DICOM, MRC, folders of planes and files of microscopes",
 }
 """Which sources an option is for, for messages."""
 
