@@ -16,7 +16,7 @@ import numpy as np
 
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.holes import boxes_of, few_enough, hole_value
-from bigimg.geometry.region import count, shape_of, shift
+from bigimg.geometry.region import count, of_axes, on_all_axes, shape_of, shift
 from bigimg.geometry.spec import RGBA, ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
@@ -86,8 +86,7 @@ class CziReader:
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
-        along = dict(zip(self.spec.dims, region, strict=True))
-        t, c, z, y, x = (along.get(name, slice(0, 1)) for name in "tczyx")
+        t, c, z, y, x = on_all_axes(region, self.spec.dims)
         result = np.empty(shape_of((t, c, z, y, x)), self.spec.dtype)
         if self.spec.missing:  # what no tile covers is among these, and tiles that are cut off
             result[...] = hole_value(self.spec.dtype, self.spec.padding)
@@ -109,7 +108,7 @@ class CziReader:
                         for own, box in zip(targets, boxes, strict=True)
                     ]
                     self.tiles.copy(tile, parts, wanted, seen)
-        return result[tuple(slice(None) if name in along else 0 for name in "tczyx")]
+        return result[of_axes(self.spec.dims)]
 
     def close(self) -> None:
         """Let go of the file and of tiles that are kept; a later read opens it again."""
