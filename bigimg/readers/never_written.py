@@ -81,6 +81,14 @@ def checked_written(
     if not allow_partial:
         empty = "" if steps is None else "if its writer leaves out empty chunks, "
         raise InputError(f"{source}: {what}; {again}, or {empty}{PARTIAL}")
+    return with_lacking(spec, lacking, dims, source=source, steps=steps)
+
+
+def with_lacking(
+    spec: ImageSpec, lacking: Array, dims: Sequence[str], *, source: str, steps: Shape | None = None
+) -> ImageSpec:
+    """Return ``spec`` with the planes, or the chunks, that are ``lacking`` as holes; see :func:`checked_written`."""
+    step = dict(zip(dims, steps or (1,) * len(dims), strict=True))
     sizes = iter(lacking.shape)
     cells = lacking.reshape([next(sizes) if name in dims else 1 for name in spec.dims])
     edges = [[*range(0, axis.size, step.get(axis.name, axis.size)), axis.size] for axis in spec.axes]

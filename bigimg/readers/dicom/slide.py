@@ -122,7 +122,8 @@ def open_slide(
     series : int or str, optional
         Number or name of a level or photo, or the SeriesInstanceUID of a slide among several.
     allow_partial : bool
-        Leave out damaged files; tiles that are then in no file are holes.
+        Leave out damaged files, and frames behind the end of files that are cut; tiles that are then in no file are
+        holes.
     notes : sequence of str
         Notes on the source.
 
@@ -174,7 +175,7 @@ def _files(paths: Sequence[str], source: str, *, partial: bool) -> tuple[list[Sl
     files, damaged = list[SlideFile](), list[str]()
     for path in paths:
         try:
-            files.append(slide_file(path))
+            files.append(slide_file(path, allow_partial=partial))
         except InputError as error:
             if not partial or len(paths) == 1:
                 raise

@@ -157,6 +157,10 @@ class RawFile(RawPixels):
         descriptor = self._descriptor or self._open()
         read_runs(result, region, self.shape, lambda flat, first: self._pread(descriptor, flat, first))
 
+    def read_run(self, flat: Array, first: int) -> None:
+        """Fill ``flat``, contiguous and of one axis, with the pixels from number ``first`` on: a :data:`ReadRun`."""
+        self._pread(self._descriptor or self._open(), flat, first)
+
     def close(self) -> None:
         """Let go of the file; a read that is under way ends well, and a later one opens it again."""
         self._descriptor = None
