@@ -42,7 +42,7 @@ class Access:
     """Memory one call of ``read`` uses beside its result: a decoded source chunk and its compressed form."""
     wide: bool = False
     """Whether a piece of a row costs about as much as the row: uncompressed rows that are short. Bands as wide
-    as the image are then faster than blocks, where they fit; nothing is decoded twice without them."""
+    as the image, or half, are then faster than blocks, where they fit; nothing is decoded twice without them."""
 
 
 @runtime_checkable
