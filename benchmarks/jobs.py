@@ -13,6 +13,8 @@ DATA = HERE / "data"
 OURS = "bigimg"
 MICROSCOPES = "microscopes"
 """The environment of bigimg with the extras that read files of microscopes and slides."""
+PLAIN_LEVELS = "4"
+"""Levels of the stores that bigimg and openreadout write alike: not compressed, halved in y and x, chunks of 512²."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +81,29 @@ def _against_ome_zarr(source: str, title: str, times: int, *, slow: bool = False
     )  # fmt: skip
 
 
-def _of_microscopes(source: str, title: str) -> Iterator[Job]:
+def _of_microscopes(source: str, title: str, chunks: str) -> Iterator[Job]:
     """Yield a file against bioio, against openreadout's own converter, and read alone."""
     ours = _convert(source, environment=MICROSCOPES)
-    within = Goal("peak", 512e6, "peak <= 512 MB", alone=True)
     half = Goal("peak", 0.5, "peak <= 0.5x")
     yield Job(
         f"{source}-bioio", title, source, ours, _peer("bioio", "bioio_write.py", source),
-        (Goal("wall", 1 / 4, ">= 4x faster"), half, within), slow=True, checked=(OURS, "bioio"),
+        (
+            Goal("wall", 1 / 4, ">= 4x faster"), Goal("cpu", 1 / 4, ">= 4x less CPU"), half,
+            Goal("peak", 512e6, "peak <= 512 MB", alone=True),
+        ), slow=True, checked=(OURS, "bioio"),
     )  # fmt: skip
-    yield Job(
-        f"{source}-openreadout", title, source, ours, _peer("openreadout", "openreadout_export.py", source),
-        (Goal("wall", 1 / 1.2, ">= 1.2x faster"), half), slow=True,
-        checked=(OURS,) if source.endswith(".dcm") else (OURS, "openreadout"),  # its JPEG differs in the last bit
-    )  # fmt: skip
+    plain = ("--codec", "none", "--chunks", chunks, "--halve", "yx", "--levels", PLAIN_LEVELS)
+    pairs = {
+        "": (ours, ()),
+        "-plain": (_convert(source, *plain, environment=MICROSCOPES), ("--plain", PLAIN_LEVELS)),
+    }
+    for name, (command, more) in pairs.items():
+        yield Job(
+            f"{source}-openreadout{name}", f"{title}{'; uncompressed, 4 levels' if more else ''}", source, command,
+            _peer("openreadout", "openreadout_export.py", source, *more),
+            (Goal("wall", 1 / 1.2, ">= 1.2x faster"), Goal("cpu", 1 / 1.2, ">= 1.2x less CPU"), half), slow=True,
+            checked=(OURS,) if source.endswith(".dcm") else (OURS, "openreadout"),  # its JPEG differs in the last bit
+        )  # fmt: skip
     read = (python(MICROSCOPES), str(HERE / "reading.py"), str(DATA / source))
     alone = (python(MICROSCOPES), str(HERE / "peers/tiles_alone.py"), str(DATA / source))
     yield Job(
@@ -171,13 +182,13 @@ JOBS = (
         Contender(OURS, bigimg("info", str(DATA / "rgb16k.tif"))), _python("import numpy, pyvips, click"),
         (Goal("wall", 1.5, "wall <= 1.5x"),), short=True,
     ),
-    *_of_microscopes("mosaic.czi", "CZI, 144 tiles of 2048², uint16, zstd"),
-    *_of_microscopes("stack.lif", "LIF, 2 x 2 x 40 planes of 2048², uint16"),
-    *_of_microscopes("raw.nd2", "ND2, 30 frames of 2 x 3000², uint16"),
-    *_of_microscopes("zlib.nd2", "ND2, 30 frames of 2 x 3000², uint16, deflate"),
-    *_of_microscopes("volume.ims", "Imaris, 2 x 100 x 2000 x 2300, uint16, gzip"),
-    *_of_microscopes("map.mrc", "MRC, 512 x 1024 x 1024, int16"),
-    *_of_microscopes("slide.dcm", "DICOM slide of 20480², 1,600 tiles, JPEG"),
+    *_of_microscopes("mosaic.czi", "CZI, 64 tiles of 2048², uint16, zstd", "512"),
+    *_of_microscopes("stack.lif", "LIF, 2 x 40 planes of 2048², uint16", "1,512,512"),
+    *_of_microscopes("raw.nd2", "ND2, 30 frames of 2 x 3000², uint16", "1,512,512"),
+    *_of_microscopes("zlib.nd2", "ND2, 30 frames of 2 x 2048², uint16, deflate", "1,512,512"),
+    *_of_microscopes("volume.ims", "Imaris, 2 x 50 x 2000 x 2300, uint16, gzip", "1,512,512"),
+    *_of_microscopes("map.mrc", "MRC, 256 x 1024 x 1024, int16", "1,512,512"),
+    *_of_microscopes("slide.dcm", "DICOM slide of 14336², 784 tiles, JPEG", "512"),
 )  # fmt: skip
 
 SLIDES = {

@@ -90,6 +90,7 @@ def planes(shape: tuple[int, int, int]) -> Iterator[np.ndarray]:
 
 
 VOLUME = (512 // SHRINK, 1024 // SHRINK, 1024 // SHRINK)
+MAP = (VOLUME[0] // 2, *VOLUME[1:])
 
 
 def volume(name: str = "volume.tif") -> None:
@@ -156,7 +157,9 @@ def photo(name: str = "photo.png", side: int = 1000 // SHRINK) -> None:
 
 
 SLIDE = max(2, 20480 // SHRINK // TILE)
-"""Tiles along each side of the slides in JPEG."""
+"""Tiles along each side of the SVS, in JPEG."""
+SCAN = max(2, 14336 // SHRINK // TILE)
+"""Of the slide in DICOM."""
 MANY, FEWER = (100, 2, 500), (20, 2, 500)
 """Times, channels and planes of folders of small files."""
 
@@ -171,13 +174,13 @@ MADE = {
     "ct": dicom,
     "planes": stack,
     "photo.png": photo,
-    "mosaic.czi": lambda: made.czi_mosaic(DATA / "mosaic.czi", 2048 // SHRINK, 12),
-    "stack.lif": lambda: made.lif(DATA / "stack.lif", (2, 40, 2, 2048 // SHRINK, 2048 // SHRINK)),
+    "mosaic.czi": lambda: made.czi_mosaic(DATA / "mosaic.czi", 2048 // SHRINK, 8),
+    "stack.lif": lambda: made.lif(DATA / "stack.lif", (1, 40, 2, 2048 // SHRINK, 2048 // SHRINK)),
     "raw.nd2": lambda: made.nd2(DATA / "raw.nd2", 3000 // SHRINK, 3000 // SHRINK),
-    "zlib.nd2": lambda: made.nd2(DATA / "zlib.nd2", 3000 // SHRINK, 3000 // SHRINK, packed=True),
-    "volume.ims": lambda: made.imaris(DATA / "volume.ims", (1, 2, 100, 2000 // SHRINK, 2300 // SHRINK)),
-    "map.mrc": lambda: made.mrc(DATA / "map.mrc", planes(VOLUME), VOLUME[0]),
-    "slide.dcm": lambda: made.dicom_slide(DATA / "slide.dcm", tiles(SLIDE * TILE), SLIDE, SLIDE),
+    "zlib.nd2": lambda: made.nd2(DATA / "zlib.nd2", 2048 // SHRINK, 2048 // SHRINK, packed=True),
+    "volume.ims": lambda: made.imaris(DATA / "volume.ims", (1, 2, 50, 2000 // SHRINK, 2300 // SHRINK)),
+    "map.mrc": lambda: made.mrc(DATA / "map.mrc", planes(MAP), MAP[0]),
+    "slide.dcm": lambda: made.dicom_slide(DATA / "slide.dcm", tiles(SCAN * TILE), SCAN, SCAN),
     "slide.svs": lambda: made.svs(DATA / "slide.svs", lambda: tiles(SLIDE * TILE), SLIDE * TILE, TILE),
     "fewer": lambda: made.many_tiffs(DATA / "fewer", [n // SHRINK or 1 for n in FEWER], 128),
     "many": lambda: made.many_tiffs(DATA / "many", [n // SHRINK or 1 for n in MANY], 64),

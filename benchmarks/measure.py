@@ -32,8 +32,8 @@ SHRINK = int(os.environ.get("BIGIMG_BENCH_SHRINK", "1"))
 """How many times smaller the sides of all images are: more than 1 for a trial, whose figures say nothing."""
 AWAKE_BYTES = (8 << 30) // SHRINK**2
 """More than any job has in memory and page cache at once."""
-FORGOTTEN_SECONDS = 65 // SHRINK**2
-"""ext4 remembers for 60 seconds, and looks again when it has written."""
+FORGOTTEN_SECONDS = int(os.environ.get("BIGIMG_BENCH_PAUSE", 65 // SHRINK**2))
+"""ext4 remembers for 60 seconds, and looks again when it has written. Who writes few files may pause less."""
 _removed_at = [time.monotonic()]
 """When files were last removed; nobody knows what was before this process."""
 

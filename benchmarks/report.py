@@ -70,8 +70,8 @@ def _judged(goal: Goal, ours: Mapping[str, float], theirs: Mapping[str, float]) 
     """Return the goal, what was measured, and whether it is met."""
     number = ours[goal.figure] if goal.alone else ours[goal.figure] / theirs[goal.figure]
     told = f"{number / 1e6:.0f} MB" if goal.alone else f"{number:.2f}x"
-    if not goal.alone and goal.most < 0.5:
-        told = f"{1 / number:.1f}x faster"
+    if "faster" in goal.text or "less" in goal.text:
+        told = f"{1 / number:.2f}x {goal.text.split('x ')[1]}"
     return goal.text, told, _met(number <= goal.most)
 
 

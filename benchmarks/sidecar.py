@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from measure import Contender, fresh, median, run_once, size_of, take_turns, warm
+from measure import Contender, fresh, median, take_turns, warm
 
 MOST_BYTES, MOST_TIME = 0.10, 1.1
 
@@ -22,32 +22,33 @@ def main() -> None:
     asked = parser.parse_args()
     ours, slide = (sys.executable, "-m", "bigimg"), str(asked.slide.resolve())
     warm(asked.slide)
+    options = {"sidecar": ("--levels-only",), "whole": ()}
     with fresh(asked.scratch.resolve()) as folder:
-        stores, costs = {}, {}
-        for name, more in (("sidecar", ("--levels-only",)), ("whole", ())):
-            command = (*ours, "convert", "-q", slide, "{output}", "--memory", "512MB", *more)
-            costs[name] = run_once(Contender(name, command, "slide.levels.ome.zarr"), folder / name)
-            stores[name] = folder / name / "slide.levels.ome.zarr"
-        turns = take_turns(
-            [
-                Contender(name, (*ours, "thumbnail", "-q", str(store), "{output}"), f"{name}.png")
-                for name, store in stores.items()
-            ],
-            asked.n, folder,
-        )  # fmt: skip
-        sizes = {name: size_of(store) for name, store in stores.items()}
-    seconds = {name: median(runs)["wall"] for name, runs in turns.items()}
-    print(
-        "| | convert s | peak MB | bytes | of the slide | thumbnail s |\n| --- | ---: | ---: | ---: | ---: | ---: |"
-    )
-    for name, cost in costs.items():
-        of_slide = sizes[name] / asked.slide.stat().st_size
+        command = (*ours, "convert", "-q", slide, "{output}", "--memory", "512MB")
+        converters = [
+            Contender(name, (*command, *more), f"{name}.ome.zarr") for name, more in options.items()
+        ]
+        made = take_turns(converters, asked.n, folder)
+        stores = {each.name: str(folder / "turn0" / each.writes) for each in converters}
+        viewers = [
+            Contender(name, (*ours, "thumbnail", "-q", store, "{output}"), f"{name}.png")
+            for name, store in stores.items()
+        ]
+        shown = take_turns(viewers, asked.n, folder)
+    costs = {name: (median(made[name]), median(shown[name])) for name in options}
+    print(f"medians of {asked.n} turns")
+    print("| | convert s | CPU-s | peak MB | bytes | of the slide | thumbnail s | CPU-s | peak MB |")
+    print("| --- |" + " ---: |" * 8)
+    for name, (whole, thumbnail) in costs.items():
+        of_slide = whole["stored"] / asked.slide.stat().st_size
         print(
-            f"| {name} | {cost.wall:.2f} | {cost.peak / 1e6:.0f} | {sizes[name]} | {of_slide:.2f} "
-            f"| {seconds[name]:.3f} |"
+            f"| {name} | {whole['wall']:.2f} | {whole['cpu']:.2f} | {whole['peak'] / 1e6:.0f} | {whole['stored']:.0f} "
+            f"| {of_slide:.2f} | {thumbnail['wall']:.3f} | {thumbnail['cpu']:.3f} | {thumbnail['peak'] / 1e6:.0f} |"
         )
-    print(f"bytes {sizes['sidecar'] / sizes['whole']:.1%} of the whole (at most {MOST_BYTES:.0%}), "
-          f"thumbnail {seconds['sidecar'] / seconds['whole']:.2f}x its time (at most {MOST_TIME})")  # fmt: skip
+    (few, small), (all_, large) = costs["sidecar"], costs["whole"]
+    print(f"bytes {few['stored'] / all_['stored']:.1%} of the whole (at most {MOST_BYTES:.0%}), thumbnail "
+          f"{small['wall'] / large['wall']:.2f}x its time and {small['cpu'] / large['cpu']:.2f}x its CPU time "
+          f"(at most {MOST_TIME})")  # fmt: skip
 
 
 main()

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from bigimg.functions import HOME
 
 if TYPE_CHECKING:
+    from bigimg.conversion.edit import edit as edit
+    from bigimg.conversion.upgrade import upgrade as upgrade
     from bigimg.errors import BigimgError as BigimgError
     from bigimg.errors import BudgetError as BudgetError
     from bigimg.errors import CorruptChunk as CorruptChunk
@@ -29,26 +31,25 @@ if TYPE_CHECKING:
     from bigimg.faces.convert import convert as convert
     from bigimg.faces.convert import plan as plan
     from bigimg.faces.convert import write as write
-    from bigimg.faces.edit import edit as edit
     from bigimg.faces.formats import formats as formats
     from bigimg.faces.many.convert_all import convert_all as convert_all
     from bigimg.faces.packing import pack as pack
     from bigimg.faces.packing import unpack as unpack
-    from bigimg.faces.upgrade import upgrade as upgrade
     from bigimg.faces.verify import verify as verify
     from bigimg.functions import *  # noqa: F403
+    from bigimg.opening.info import info as info
     from bigimg.opening.open import imread as imread
-    from bigimg.opening.open import info as info
 
 _HOME = {
     **dict.fromkeys(HOME, "functions"),
-    **dict.fromkeys(("imread", "info"), "opening.open"),
+    "imread": "opening.open",
+    "info": "opening.info",
     **dict.fromkeys(("plan", "convert", "write"), "faces.convert"),
     **dict.fromkeys(("pack", "unpack"), "faces.packing"),
     **{
         "verify": "faces.verify",
-        "edit": "faces.edit",
-        "upgrade": "faces.upgrade",
+        "edit": "conversion.edit",
+        "upgrade": "conversion.upgrade",
         "formats": "faces.formats",
         "convert_all": "faces.many.convert_all",
         "__version__": "version",

@@ -7,6 +7,7 @@ a pixel, and gives any region as a numpy array of stored values. ``bigimg.testin
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args, runtime_checkable
 
@@ -41,7 +42,7 @@ class Access:
     """Memory one call of ``read`` uses beside its result: a decoded source chunk and its compressed form."""
     wide: bool = False
     """Whether a piece of a row costs about as much as the row: uncompressed rows that are short. Bands as wide
-    as the image are then faster than blocks, where they fit; nothing is decoded twice without them."""
+    as the image, or half, are then faster than blocks, where they fit; nothing is decoded twice without them."""
 
 
 @runtime_checkable
@@ -50,7 +51,8 @@ class Reader(Protocol):
 
     ``read`` may be called from several threads at once. A reader can be pickled, and opens its source
     again on the other side. A reader of several files also has ``paths``, a sequence of their names, so that
-    nothing is written over one of them.
+    nothing is written over one of them. Of a file that holds coarser levels of the image too, it also has ``coarser``;
+    see :func:`coarser_of`.
     """
 
     @property
@@ -133,7 +135,26 @@ def as_part(reader: Reader, part: Part | None) -> Reader:
     return reader.of_part(part)  # type: ignore[attr-defined,no-any-return]
 
 
+def coarser_of(reader: Reader) -> tuple[Callable[[], Reader], ...]:
+    """Return what opens each coarser level that the file of ``reader`` holds, fine to coarse; nothing is read for it.
+
+    Each gives a reader with the same axes; what that says of spacing, channels and so on is not used. An attribute
+    ``lossy`` of a reader is true where the file may not give back the pixels that went in.
+    """
+    return tuple(getattr(reader, "coarser", ()))
+
+
 def files_of(reader: Reader) -> tuple[str, ...]:
     """Return the absolute names of what ``reader`` reads, as far as it tells; files need not exist under them."""
     names = (reader.source, *getattr(reader, "paths", ()))
     return tuple(os.path.abspath(name) for name in names if name != "array" and "://" not in name)
+
+
+def check_source(reader: object) -> None:
+    """Refuse a reader whose source lies beside a store and is gone; nothing is opened, and any other reader is fine."""
+    getattr(reader, "check", lambda: None)()
+
+
+def open_source_of(reader: object) -> None:
+    """Open the source that lies beside the store of ``reader``, if any, so that ``access`` is what it costs."""
+    getattr(reader, "open_source", lambda: None)()

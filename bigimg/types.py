@@ -30,6 +30,8 @@ type Tilt = Literal["error", "keep"]
 """What is done with slices that are shifted in their plane: refuse, or keep the tilt in the affine."""
 type Convention = Literal["neurological", "radiological", "none"]
 """Which side of a body is drawn at the right: its right, its left, or not known, as of a volume that is no body."""
+type FromSource = Literal["source"]
+"""Which levels: those that the source has itself."""
 type Version = Literal["0.4", "0.5", "0.6"]
 """Of OME-Zarr, as written."""
 type ZarrFormat = Literal[2, 3]

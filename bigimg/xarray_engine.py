@@ -13,7 +13,7 @@ import bigimg.accessor  # noqa: F401  # registers .bigimg for images opened by x
 from bigimg.opening.open import Memory, open_pyramid
 from bigimg.opening.open import open as open_image
 from bigimg.readers.registry import BUILT_IN
-from bigimg.types import Opening
+from bigimg.types import FromSource, Opening
 
 STORES = (".ome.zarr", ".ome.zarr/", ".ozx")
 """Endings of stores that we open; xarray's own engine opens a name that only ends in ``.zarr``."""
@@ -25,7 +25,7 @@ class BigimgBackend(BackendEntrypoint):
     description = "Images in any format that bigimg reads, and OME-Zarr pyramids"
     url = "https://bigimg.readthedocs.io"
     open_dataset_parameters = (
-        *("filename_or_obj", "drop_variables", "level", "memory", "raw"),
+        *("filename_or_obj", "drop_variables", "level", "memory", "raw", "levels"),
         *Opening.__annotations__,
     )
     supports_groups = True
@@ -38,10 +38,11 @@ class BigimgBackend(BackendEntrypoint):
         level: int = 0,
         memory: Memory = None,
         raw: bool = False,
+        levels: FromSource | None = None,
         **opening: Unpack[Opening],
     ) -> xarray.Dataset:
         """Return the image as a dataset; the options are those of :func:`bigimg.open`."""
-        img = open_image(filename_or_obj, level=level, memory=memory, raw=raw, **opening)
+        img = open_image(filename_or_obj, level=level, memory=memory, raw=raw, levels=levels, **opening)
         return _prepared(img.to_dataset(name="image"), drop_variables)
 
     def open_datatree(
@@ -50,11 +51,12 @@ class BigimgBackend(BackendEntrypoint):
         *,
         drop_variables: str | Iterable[str] | None = None,
         memory: Memory = None,
+        levels: FromSource | None = None,
         **opening: Unpack[Opening],
     ) -> xarray.DataTree:
         """Return the pyramid as a tree, as :func:`bigimg.open_pyramid` does."""
         groups = self.open_groups_as_dict(
-            filename_or_obj, drop_variables=drop_variables, memory=memory, **opening
+            filename_or_obj, drop_variables=drop_variables, memory=memory, levels=levels, **opening
         )
         return xarray.DataTree.from_dict(groups)
 
@@ -64,10 +66,11 @@ class BigimgBackend(BackendEntrypoint):
         *,
         drop_variables: str | Iterable[str] | None = None,
         memory: Memory = None,
+        levels: FromSource | None = None,
         **opening: Unpack[Opening],
     ) -> dict[str, xarray.Dataset]:
         """Return the levels of the pyramid by their path in the tree."""
-        tree = open_pyramid(filename_or_obj, memory=memory, **opening)
+        tree = open_pyramid(filename_or_obj, memory=memory, levels=levels, **opening)
         return {node.path: _prepared(node.to_dataset(), drop_variables) for node in tree.subtree}
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:

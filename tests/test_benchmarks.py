@@ -25,7 +25,7 @@ RUNS = {
     "memory_of_operations.py --only crop --types u1 --gib 0.01 --layout slide.ome.zarr": "1 of 1 cells inside",
     "patches.py random bigimg slide.ome.zarr": "random bigimg: ",
     "planes.py .": "| sagittal |",
-    "reading.py data/stack.lif": "1310720 bytes read in ",
+    "reading.py data/stack.lif": "655360 bytes read in ",
     "sidecar.py data/slide.svs -n 1 --scratch .": "of the whole (at most 10%)",
     "slide.py 300 virtual.ome.zarr": "",
     "statistics_of_a_store.py data/rgb16k.tif slide.ome.zarr -n 1": "| bigimg, stored |",

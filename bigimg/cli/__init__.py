@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-from bigimg.cli.messages import TYPED, error_in_words_of
+from bigimg.cli.messages import TYPED, error_in_words_of, told_in_words_of
 from bigimg.system.signals import call_after
 from bigimg.version import __version__
 
@@ -86,8 +86,12 @@ def main() -> None:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     """Print a warning in one line, without the place in our code; nothing with ``--quiet``."""
-    if not {"-q", "--quiet"} & set(sys.argv):  # click knows its options in the main thread alone
-        _say(f"note: {message}", 0)
+    typed = sys.argv[1:]  # click knows verb and options in the main thread alone
+    if {"-q", "--quiet"} & set(typed):
+        return
+    verb = cli.get_command(click.Context(cli), typed[0]) if typed else None
+    text = str(message) if verb is None else told_in_words_of(verb, str(message), typed=typed)
+    _say(f"note: {text}", 0)
 
 
 def _say_stopped(number: int, error: BaseException, *messages: str) -> int:

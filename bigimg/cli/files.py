@@ -15,7 +15,7 @@ from bigimg.geometry.lengths import SPACING
 @shared("source", *OPENING, "json")
 def info(source: str, as_json: bool, **options: Any) -> None:
     """Say what SOURCE is, how it is read, and what is doubtful. Reads no pixel."""
-    from bigimg.opening.open import info as describe
+    from bigimg.opening.info import info as describe
 
     print_value(describe(source, **options), as_json)
 
@@ -42,7 +42,7 @@ def formats(as_json: bool) -> None:
 )
 @click.option("--quality", type=int, help="Of JPEG, 1 to 100; 90 by default.")
 @click.option("--nifti", "version", type=int, help="Of NIfTI: 1 or 2; 1 unless an axis needs 2.")
-@shared("keep_metadata", "level", "memory", *SOURCE, "json", "quiet")
+@shared("keep_metadata", "level", "own_levels", "memory", *SOURCE, "json", "quiet")
 def export(
     source: str, target: str, at: float | None, mm: bool, level: int | None, as_json: bool, quiet: bool,
     **options: Any,

@@ -19,7 +19,7 @@ from bigimg.errors import BigimgError, any_of
 
 ALIASES = {"index": "at", "position": "mm"}
 """Parameters of the library that have another name on the command line."""
-OF_ONE = {"accept": "--accept"}
+OF_ONE = {"accept": "--accept", "into": "--into"}
 """Options of which a message says whose they are."""
 OF_CONVERT = {
     name: f"bigimg convert --{name.replace('_', '-')}" for name in ("axis", "kind", "spacing", "ome_version")
@@ -54,13 +54,15 @@ def in_words_of(
     if not flags:
         return text
     names = "|".join(map(re.escape, sorted(flags, key=len, reverse=True)))
+    # Without a value only what cannot be a word of the sentence is taken for an option: levels_only.
+    bare = "|".join(re.escape(name) for name in flags if "_" in name) or "(?!)"
     own = "|".join(re.escape(word) for word in typed if "=" in word and not word.startswith("-")) or "(?!)"
     # A name within a path, an address or another word is no option. A value is quoted, in brackets, a word, or left
     # out, as in "below= or".
     value = r"""\([^()]*\)|\{[^{}]*\}|'[^']*'|"[^"]*"|[\w+-][\w.+-]*(?<!\.)|(?=[\s,;:.)]|$)"""
     return re.sub(
-        rf"{own}|(?<![\w/.?&='\"-])({names})=({value})(?![\w/])",
-        lambda found: found[0] if found[1] is None else _as_typed(*flags[found[1]], found[2]),
+        rf"{own}|(?<![\w/.?&='\"-])(?:({names})=({value})(?![\w/])|({bare})(?![\w=/.(-]))",
+        lambda found: _replaced(found, flags),
         text,
     )
 
@@ -83,6 +85,12 @@ def error_in_words_of(command: click.Command, error: BigimgError, *, typed: Sequ
     return in_words_of(command, text, more=more, typed=typed)
 
 
+def _replaced(found: re.Match[str], flags: Mapping[str, tuple[str, str]]) -> str:
+    if found[3] is not None:
+        return flags[found[3]][0]
+    return found[0] if found[1] is None else _as_typed(*flags[found[1]], found[2])
+
+
 def _as_typed(option: str, off: str, value: str) -> str:
     if value.startswith("{"):  # {'A': 0, 'B': 1}
         value = re.sub("[{}' ]", "", value).replace(":", "=")
@@ -94,10 +102,15 @@ def _as_typed(option: str, off: str, value: str) -> str:
     return f"{option} {quote(bare)}"
 
 
-def _in_words_of_this_verb(text: object) -> str:
+def told_in_words_of(command: click.Command, text: str, *, typed: Sequence[str] = ()) -> str:
+    """Return what is told while ``command`` runs, and is no error, in words that also have the options of others."""
     conversion = {name: f"--{name.replace('_', '-')}" for name in CONVERSION if name != "memory"} | OF_ONE
+    return in_words_of(command, text, more=conversion, typed=typed)
+
+
+def _in_words_of_this_verb(text: object) -> str:
     context = click.get_current_context()
-    return in_words_of(context.command, str(text), more=conversion, typed=context.meta.get(TYPED, ()))
+    return told_in_words_of(context.command, str(text), typed=context.meta.get(TYPED, ()))
 
 
 def say(value: object) -> None:

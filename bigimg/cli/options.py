@@ -102,6 +102,29 @@ def _axis(_: click.Context, option: click.Parameter, text: str | None) -> dict[s
     return {name.strip(): int(index) for name, _, index in pairs}
 
 
+def _windows(_: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> Any:
+    """Return ``100,4000`` as two numbers, and ``DAPI=100,4000`` as a dict."""
+    found = [text.rpartition("=")[::2] for text in texts]
+    try:
+        pairs = {name: tuple(map(number, limits.split(","))) for name, limits in found}
+    except ValueError:
+        pairs = {}
+    whole = all(len(pair) == 2 for pair in pairs.values())
+    if not whole or len(pairs) < len(texts) or ("" in pairs and len(pairs) > 1):
+        example = "write 100,4000, or DAPI=100,4000 once for each channel"
+        raise click.BadParameter(f"{' '.join(texts)!r}: {example}", param=option)
+    return pairs.get("", pairs) if pairs else None
+
+
+def _levels(_: click.Context, option: click.Parameter, text: str | None) -> int | str | None:
+    """Return a number; the word ``source`` means something to other verbs, and the library says what."""
+    if text is None or text == "source":
+        return text
+    if not re.fullmatch(r"[+-]?\d+", text):
+        raise click.BadParameter(f"{text!r} is not a valid integer.", param=option)
+    return int(text)
+
+
 def pixels(_: click.Context, option: click.Parameter, text: str | None) -> Any:
     """Return numbers of pixels, so that a text that means nothing is refused before a file is opened."""
     return text and read_pixels(text, str(option.name))
@@ -184,7 +207,12 @@ OPTIONS: dict[str, Decorator] = {
         "--shards", callback=pixels, metavar="PIXELS", help="Of the unit of writing; multiples of chunks."
     ),
     "codec": click.option("--codec", type=click.Choice(["lz4", "zstd", "none"]), default="lz4", show_default=True),
-    "levels": click.option("--levels", type=int, help="Number of levels, full resolution included."),
+    "levels": click.option(
+        "--levels", callback=_levels, metavar="N", help="Number of levels, full resolution included."
+    ),
+    "own_levels": click.option(
+        "--levels", type=click.Choice(["source"]), help="Take the coarser levels of the file, if they are means."
+    ),
     "halve": click.option(
         "--halve", metavar="AXES",
         help="Axes that every level halves, as in yx for Viv, vizarr and OMERO; by default as the spacings say.",
@@ -198,6 +226,14 @@ OPTIONS: dict[str, Decorator] = {
     ),
     "channels": click.option(
         "--channels", callback=lambda _, __, text: text.split(",") if text else None, help="Names, as in DAPI,GFP."
+    ),
+    "colors": click.option(
+        "--colors", callback=lambda _, __, text: text.split(",") if text else None, metavar="RRGGBB,...",
+        help="Colours of channels, as in 0000FF,00FF00.",
+    ),
+    "window": click.option(
+        "--window", multiple=True, callback=_windows, metavar="[NAME=]LOW,HIGH",
+        help="Values drawn black and white, of all channels or of one.",
     ),
     "insecure": click.option(
         "--insecure", is_flag=True, callback=_insecure, help="Take any certificate of a server."
@@ -223,5 +259,5 @@ OPENING = (*SOURCE, "plate")
 """Those of :class:`bigimg.types.Opening`, in its order: of verbs that know plates."""
 CONVERSION = (
     *("memory", "workers", "chunks", "shards", "codec", "levels", "halve", "method", "kind", "spacing"),
-    *("channels", "keep_metadata", "ome_version", "levels_only", *OPENING),
+    *("channels", "colors", "window", "keep_metadata", "ome_version", "levels_only", *OPENING),
 )

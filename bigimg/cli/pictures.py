@@ -21,7 +21,7 @@ convention = click.option(
 @shared("source", "file", "at", "mm")
 @convention
 @click.option("--figure", is_flag=True, help="Draw axes, scale and letters around it.")
-@shared("level", "memory", *SOURCE, "overwrite", "quiet")
+@shared("level", "own_levels", "memory", *SOURCE, "overwrite", "quiet")
 def slice_(
     source: str, target: str, at: float | None, mm: bool, figure: bool, quiet: bool, **options: Any
 ) -> None:
@@ -37,7 +37,7 @@ def slice_(
 @click.option("--max", "most", type=int, default=512, show_default=True, help="Pixels of the longer side.")
 @convention
 @click.option("--figure", is_flag=True, help="Draw axes and scale around it.")
-@shared("source", "file", "memory", *SOURCE, "overwrite", "quiet")
+@shared("source", "file", "own_levels", "memory", *SOURCE, "overwrite", "quiet")
 def thumbnail(source: str, target: str, figure: bool, quiet: bool, **options: Any) -> None:
     """Write a small picture of SOURCE to TARGET, from the level that fits."""
     from bigimg.viewing.figure_files import plane_figure
@@ -84,7 +84,7 @@ def ortho(source: str, target: str, quiet: bool, **options: Any) -> None:
 
 
 @click.command(cls=Verb)
-@shared("source", *SOURCE)
+@shared("source", "own_levels", *SOURCE)
 def view(source: str, **options: Any) -> None:
     """Show SOURCE in napari: its levels, channels, labels and units, read as it is looked at."""
     from bigimg.viewing.napari.window import view as show

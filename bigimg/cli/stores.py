@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bigimg.cli.messages import print_value, say
+from bigimg.cli.messages import TYPED, error_in_words_of, print_value, say
 from bigimg.cli.messages import report as say_or_print
-from bigimg.cli.options import CONVERSION, OPENING, Verb, number, shared
+from bigimg.cli.options import CONVERSION, OPENING, Verb, shared
 from bigimg.errors import counted
 
 if TYPE_CHECKING:
@@ -76,15 +77,17 @@ def _convert_all(
     sources: tuple[str, ...], into: str, report: str | None, *, dry_run: bool, as_json: bool, quiet: bool,
     resume: bool, overwrite: bool, sync: bool, **options: Any,
 ) -> None:  # fmt: skip
-    from bigimg.faces.many.convert_all import convert_all, plan_all
+    from bigimg.faces.many.convert_all import convert_each, plan_all
 
     if dry_run:
         print_value(plan_all(sources, into, **options), as_json)
         return
-    found = convert_all(
+    context = click.get_current_context()
+    found = convert_each(
         sources,
         into,
         report=report,
+        worded=partial(error_in_words_of, context.command, typed=context.meta.get(TYPED, ())),
         progress=not quiet,
         resume=resume,
         overwrite=overwrite,
@@ -93,7 +96,7 @@ def _convert_all(
     )
     say_or_print(found, as_json, quiet and found.ok)
     if not found.ok:
-        click.get_current_context().exit(3)
+        context.exit(3)
 
 
 @click.command(cls=Verb)
@@ -188,35 +191,13 @@ def verify(store: str, source: str | None, as_json: bool, quiet: bool, **options
         click.get_current_context().exit(5)
 
 
-def _windows(_: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> Any:
-    """Return ``100,4000`` as two numbers, and ``DAPI=100,4000`` as a dict."""
-    found = [text.rpartition("=")[::2] for text in texts]
-    try:
-        pairs = {name: tuple(map(number, limits.split(","))) for name, limits in found}
-    except ValueError:
-        pairs = {}
-    whole = all(len(pair) == 2 for pair in pairs.values())
-    if not whole or len(pairs) < len(texts) or ("" in pairs and len(pairs) > 1):
-        example = "write 100,4000, or DAPI=100,4000 once for each channel"
-        raise click.BadParameter(f"{' '.join(texts)!r}: {example}", param=option)
-    return pairs.get("", pairs) if pairs else None
-
-
 @click.command()
 @click.argument("store")
-@shared("channels")
-@click.option(
-    "--colors", callback=lambda _, __, text: text.split(",") if text else None, help="As in 0000FF,00FF00.",
-)  # fmt: skip
-@shared("spacing")
-@click.option(
-    "--window", multiple=True, callback=_windows, metavar="[NAME=]LOW,HIGH",
-    help="Values drawn black and white, of all channels or of one.",
-)  # fmt: skip
+@shared("channels", "colors", "spacing", "window")
 @shared("json", "quiet")
 def edit(store: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Change what STORE says of its channels and its spacing. No pixel is read or written."""
-    from bigimg.faces.edit import edit as change
+    from bigimg.conversion.edit import edit as change
 
     say_or_print(change(store, **options), as_json, quiet)
 
@@ -227,7 +208,7 @@ def edit(store: str, as_json: bool, quiet: bool, **options: Any) -> None:
 @shared("json", "quiet")
 def upgrade(store: str, to: Any, as_json: bool, quiet: bool) -> None:
     """Make STORE one of a newer OME-Zarr by its metadata. No pixel is read or written."""
-    from bigimg.faces.upgrade import upgrade as change
+    from bigimg.conversion.upgrade import upgrade as change
 
     say_or_print(change(store, to=to), as_json, quiet)
 

@@ -27,7 +27,7 @@ from bigimg.omezarr.open import Store, StoreReader, open_inside
 from bigimg.omezarr.parse import ome_block
 from bigimg.omezarr.shown import label_block, shown_of
 from bigimg.planning.options import Options
-from bigimg.planning.plan import ConversionPlan, make_plan
+from bigimg.planning.plan import ConversionPlan, make_plan, with_labels
 from bigimg.reader import Reader
 
 OME_XML = "METADATA.ome.xml"
@@ -79,10 +79,8 @@ def with_carried(
         except (InputError, IntegrityError, UsageError) as error:
             reason = str(error).removeprefix(f"label {name}: ")
             notes.append(f"label image {name} is not converted: {reason}")
-    plans = tuple(each.plan for each in found)
-    largest = max((plan, *plans), key=lambda each: each.peak_bytes)
     spec = replace(plan.spec, of_source=(*plan.spec.of_source, *notes))
-    return replace(plan, labels=plans, memory=largest.memory, spec=spec), tuple(found)
+    return with_labels(replace(plan, spec=spec), tuple(each.plan for each in found)), tuple(found)
 
 
 def _carried(name: str, store: Store, plan: ConversionPlan, options: Options) -> Carried:
@@ -101,8 +99,10 @@ def _carried(name: str, store: Store, plan: ConversionPlan, options: Options) ->
         for what, lengths in (("chunks", first.chunk), ("shards", first.shard)):
             named = zip(plan.spec.dims, lengths, strict=True)
             asked[what] = {axis: n for axis, n in named if axis in label.spec.dims}
-    of_image = {"method": None, "kind": None, "spacing": NO_LENGTHS, "channels": None, "levels_only": False}
-    settings = replace(options, **of_image, **asked)  # type: ignore[arg-type]
+    of_label = replace(
+        options, method=None, kind=None, spacing=NO_LENGTHS, channels=None, colors=None, window=(), levels_only=False
+    )  # fmt: skip
+    settings = replace(of_label, **asked)
     made = make_plan(label.source, str(target.folder / name), label.spec, label.access, settings)
     shown = shown_of(inside, keep_metadata=options.keep_metadata)
     return Carried(replace(made, shown=shown), label, target, inside)

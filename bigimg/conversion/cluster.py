@@ -28,7 +28,7 @@ from bigimg.lazy.dask_compute import in_a_task
 from bigimg.planning.memory import MOST
 from bigimg.planning.options import Options
 from bigimg.planning.plan import ConversionPlan
-from bigimg.reader import Reader
+from bigimg.reader import Access, Reader
 from bigimg.system.memory import resident_bytes
 
 if TYPE_CHECKING:
@@ -104,13 +104,18 @@ def chosen_pool(
     return ThreadPool(workers, yielding=True) if in_order else DaskPool(executor)
 
 
-def chosen_cluster(executor: object) -> AbstractContextManager[DaskPool | None]:
-    """Return the cluster that ``executor`` or an active client is, so that a plan is made for its workers."""
+def chosen_cluster(executor: object, access: Access) -> AbstractContextManager[DaskPool | None]:
+    """Return the cluster that ``executor`` or an active client is, so that a plan is made for its workers.
+
+    None where there is none, and for a source of which this process reads the pixels in order.
+    """
+    if isinstance(executor, DaskPool):  # of many files
+        return nullcontext(executor)
     client = active_client() if executor is None else executor
     distributed = sys.modules.get("distributed")
-    if distributed is not None and isinstance(client, distributed.Client):
-        return DaskPool(client)
-    return nullcontext()
+    if distributed is None or not isinstance(client, distributed.Client) or access.kind == "sequential":
+        return nullcontext()
+    return DaskPool(client)
 
 
 @dataclass(slots=True, eq=False)
@@ -170,8 +175,10 @@ class DaskPool:
 
     # ------------------------------------------------------------------------------------------------ before the plan
 
-    def settle(self, options: Options, *, memory_was_given: bool) -> tuple[Options, int]:
+    def settle(self, options: Options, *, given: bool) -> tuple[Options, int]:
         """Return options for the plan of a worker process, and the bytes that are resident there.
+
+        The budget is the one that was ``given``, as far as the workers' limits allow it, or half of these.
 
         Raises
         ------
@@ -185,7 +192,7 @@ class DaskPool:
         known = self._asked(lambda: self.client.scheduler_info(n_workers=-1))["workers"]
         limits = [int(each.get("memory_limit") or 0) for each in known.values()]
         allowed = min((limit for limit in limits if limit), default=MOST)
-        budget = min(options.memory, allowed) if memory_was_given else min(allowed // 2, MOST)
+        budget = min(options.memory, allowed) if given else min(allowed // 2, MOST)
         return (
             replace(options, memory=budget, workers=max(self._threads.values())),
             max(about.resident for about in workers.values()),
@@ -233,9 +240,13 @@ class DaskPool:
                 return found
             if time.monotonic() > end:
                 if not found:
-                    raise WorkerError(f"the scheduler {self._shown()} has no workers; start some, then run it again")
+                    raise WorkerError(
+                        f"the scheduler {self._shown()} has no workers; start some, then run it again"
+                    )
                 address, error = silent.popitem()
-                raise WorkerError(f"the worker {address} does not answer ({one_line(error)}); {GONE}") from error
+                raise WorkerError(
+                    f"the worker {address} does not answer ({one_line(error)}); {GONE}"
+                ) from error
             time.sleep(LOOK_SECONDS)
 
     # ------------------------------------------------------------------------------------------------ the work
@@ -311,11 +322,15 @@ class DaskPool:
         with suppress(Exception):
             self.client.cancel(attempts, force=True)
 
+    def _others(self, avoided: Collection[str] = ()) -> list[str] | None:
+        """Return the workers to choose among; None for all."""
+        others = [each for each in self._threads if each not in avoided and each not in self._silent]
+        return others if 0 < len(others) < len(self._threads) else None
+
     def _begin(self, task: _Try) -> None:
-        others = (
-            [address for address in self._threads if address not in task.avoided] if task.avoided else None
-        )
-        attempt = self.client.submit(_done, versions(), *task.call, pure=False, workers=others or None)
+        call = [each.sent if isinstance(each, _Shared) else each for each in task.call]
+        workers = self._others(task.avoided) if task.attempts else None
+        attempt = self.client.submit(_done, versions(), *call, pure=False, workers=workers)
         task.attempts.append(attempt)
         attempt.add_done_callback(partial(self._on_end, task))
 
@@ -353,7 +368,10 @@ class DaskPool:
                 processing = self.client.processing() if self._any_is_late() else {}
             except Exception:  # the client is closed, or the scheduler; look() says so
                 continue
-            self._threads, self._answered = {address: each["nthreads"] for address, each in workers.items()}, time.monotonic()
+            self._threads, self._answered = (
+                {address: each["nthreads"] for address, each in workers.items()},
+                time.monotonic(),
+            )
             seen = {address: each["last_seen"] for address, each in workers.items()}
             self._silent = {each for each, at in seen.items() if max(seen.values()) - at > SILENT_SECONDS}
             self._processing = {key: worker for worker, keys in processing.items() for key in keys}

@@ -55,6 +55,8 @@ from bigimg.types import Json
 
 FORMAT = 1
 """Version of the staging folder; a folder of another version is not touched."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a disk without room, or of a user without a share of it."""
 OWNER, JOURNAL, STORE, SCRATCH, PACKED = "owner.json", "journal", "store", "scratch", "packed"
 
 HOPELESS = (InputError, IntegrityError, UsageError, BudgetError)
@@ -318,6 +320,11 @@ def _clear(folder: Path) -> None:
     remove_folder(folder / STORE)
 
 
+def is_full(error: BaseException) -> bool:
+    """Return whether ``error`` of a run, or what it comes from, is that the disk is full."""
+    return any(isinstance(each, OSError) and each.errno in FULL for each in (error, error.__cause__))
+
+
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
     """Turn an error of the system about writing into an :class:`OutputError` with the path and what to do."""
@@ -327,7 +334,7 @@ def explained(path: Path) -> Iterator[None]:
         if isinstance(error, BigimgError) or error.errno is None:
             raise
         remedy = "choose another folder"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in FULL:
             free = shutil.disk_usage(path.parent).free
             remedy = f"{human_bytes(free)} are free there: make room and run the same command again to go on"
         elif error.errno in (errno.EIO, errno.EFBIG):

@@ -50,31 +50,73 @@ class Edit:
         return "\n".join([self.store, *lines, *(f"note: {note}" for note in self.notes)])
 
 
-def edit_store(path: str | os.PathLike[str], asked: Asked) -> Edit:
-    """Edit the store at ``path``; see :func:`bigimg.edit`."""
+def edit(
+    store: str | os.PathLike[str],
+    *,
+    channels: Sequence[str] | None = None,
+    colors: Sequence[str] | None = None,
+    spacing: Any = None,
+    window: Sequence[float] | Mapping[int | str, Sequence[float]] | None = None,
+) -> Edit:
+    """Change what ``store`` says of its channels and its spacing; what is not given stays, and no pixel is touched.
+
+    The metadata of all levels, the affine to the world, and the manifest follow; so does the spacing of label images
+    in the store that lie where their image does. A run that is killed leaves the old metadata or the new. What others
+    edited before is taken over.
+
+    Parameters
+    ----------
+    store : path
+        An OME-Zarr image that bigimg wrote, or a label image in one.
+    channels : sequence of str, optional
+        Names, one for each channel.
+    colors : sequence of str, optional
+        Colours, one for each channel, as six hexadecimal digits: ``"00FF00"``.
+    spacing : str or mapping, optional
+        Distance of pixel centres, as in :func:`bigimg.convert`: ``"z=2,y=0.5,x=0.5um"``. The centre of the first pixel
+        stays where it is.
+    window : sequence or mapping, optional
+        Real values drawn black and white: ``(100, 4000)`` for all channels, ``{"DAPI": (100, 4000)}`` for some.
+
+    Returns
+    -------
+    Edit
+        ``.changes``, a line each; ``.labels`` that follow; ``.notes``; ``.to_dict()``.
+
+    Raises
+    ------
+    UsageError
+        Nothing is asked for, or something that means nothing for this image: the message names it. The store is no
+        folder.
+    InputNotFoundError, InputError, IntegrityError
+        The store does not exist, or its metadata is damaged.
+    OutputError
+        bigimg did not write the store, or it cannot be written to.
+    """
+    asked = Asked(channels, colors, spacing, window)
     if asked.nothing:
-        raise UsageError(f"{path}: nothing to edit: give channels=, colors=, spacing= or window=")
-    root = image_folder(path)
+        raise UsageError(f"{store}: nothing to edit: give channels=, colors=, spacing= or window=")
+    root = image_folder(store)
     with commit.explained(root), locked(root):
-        store = own_store(root)
-        spec = edited_spec(store.spec(), asked)
-        windows: Sequence[tuple[float, float]] | None = _shown(store)
+        own = own_store(root)
+        spec = edited_spec(own.spec(), asked)
+        windows: Sequence[tuple[float, float]] | None = _shown(own)
         if asked.window is not None:
-            window, windows = edited_windows(spec, [each.window for each in store.image.shown], asked.window)
+            window, windows = edited_windows(spec, [each.window for each in own.image.shown], asked.window)
             spec = replace(spec, window=window)
         before = attributes_of_image(root)
-        shown = spec.channels != store.spec().channels or asked.window is not None
-        levels = levels_of(store, spec.axes)
-        after = _revised(store, before, spec, levels, windows=windows, shown=shown)
+        shown = spec.channels != own.spec().channels or asked.window is not None
+        levels = levels_of(own, spec.axes)
+        after = _revised(own, before, spec, levels, windows=windows, shown=shown)
         # Labels come first: if the run is killed between, the same command finds those that follow already.
         found = {
-            name: _label_follows(root / LABELS / name, store, spec, levels) for name in label_folders(root)
+            name: _label_follows(root / LABELS / name, own, spec, levels) for name in label_folders(root)
         }
         write_attributes(root, after)
-        changes = changes_between(before, after, os.fspath(path))
+        changes = changes_between(before, after, os.fspath(store))
     followed = tuple(name for name, (follows, _) in found.items() if follows)
     notes = tuple(f"{LABELS}/{name}: {note}" for name, (_, note) in found.items() if note)
-    return Edit(os.fspath(path), changes, followed, notes)
+    return Edit(os.fspath(store), changes, followed, notes)
 
 
 def accept_edits(root: Path) -> None:

@@ -7,7 +7,6 @@ decodes whole planes, a sample is a few of them, and as many pixels of these as 
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,13 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from bigimg.conversion.block import first_pixel
-from bigimg.errors import OutputError
 from bigimg.geometry.region import count, full, grid, pieces
 from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.packed import is_packed
 from bigimg.planning.blocks import strip_step, walk
+from bigimg.planning.disk import check_free, free_bytes
 from bigimg.planning.estimate import Estimate
-from bigimg.planning.memory import human_bytes
 from bigimg.planning.plan import ConversionPlan
 from bigimg.pyramid import kernels
 from bigimg.pyramid.partial import histogram_bins
@@ -157,20 +155,15 @@ def check_room(plan: ConversionPlan, reader: Reader, folder: Path) -> None:
     OutputError
         It has no room; the message says what is needed and what is free.
     """
-    free, copies = shutil.disk_usage(folder).free, 1 + is_packed(plan.target)
+    copies = 1 + is_packed(plan.target)
     values = sum(math.prod(p.level.shape) for p in plan.stored)
-    needed = copies * int(values * plan.spec.dtype.itemsize * 1.02) + plan.scratch_bytes
-    if needed <= free:
+    if copies * int(values * plan.spec.dtype.itemsize * 1.02) + plan.scratch_bytes <= free_bytes(folder):
         return
     estimate = plan.estimate or probe(plan, reader)
     reader.close()  # an ordered source begins again at its head
-    if estimate is None or copies * estimate.output_bytes * 0.95 + plan.scratch_bytes <= free:
-        return
-    needed = copies * estimate.output_bytes + plan.scratch_bytes
-    raise OutputError(
-        f"{plan.target}: needs about {human_bytes(needed)} of disk, {human_bytes(free)} are free:",
-        ways=["make room", "choose another disk", "codec='zstd'"],
-    )
+    if estimate is not None:
+        needed = copies * estimate.output_bytes + plan.scratch_bytes
+        check_free(plan.target, folder, needed, about=True, ways=["codec='zstd'"])
 
 
 class _Encoded:

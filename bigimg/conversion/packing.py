@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 import zipfile
 from collections.abc import Mapping
@@ -14,10 +13,10 @@ from typing import Any
 from bigimg.conversion import commit
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.target import checked_target
-from bigimg.errors import InputError, OutputError, UsageError, counted
+from bigimg.errors import InputError, UsageError, counted
 from bigimg.omezarr.archive import Archive
 from bigimg.omezarr.documents import is_key
-from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, MANIFEST
+from bigimg.omezarr.metadata import LABELS
 from bigimg.omezarr.packed import (
     DIRECTORY_BYTES,
     PACKED,
@@ -28,6 +27,7 @@ from bigimg.omezarr.packed import (
 )
 from bigimg.omezarr.parse import ome_block
 from bigimg.omezarr.tree import Tree
+from bigimg.planning.disk import check_free
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.room import LATER, room
 
@@ -70,18 +70,16 @@ def pack_store(
     path = checked_target(target, tree.path, overwrite=overwrite, labels=labels)
     if not is_packed(target):
         raise UsageError(f"{target}: a store in one file has a name that ends in {PACKED}: give it one")
-    version, before = _version(tree), _documents(tree.folder)
-    objects = objects_below(tree.folder)
-    _check(path, objects, memory)
+    version, objects = _version(tree), objects_below(tree.folder)
+    _check_memory(path, len(objects), memory)
+    _check_disk(path, objects)
     with (
         commit.staged(path, None, overwrite=overwrite, one_file=True, labels=labels) as staging,
         reporting(progress) as report,
     ):
         meter = Meter(sum(objects.values()), report)
         meter.begin("packing")
-        write_packed(tree.folder, staging.made, version, meter.advance)
-        if _documents(tree.folder) != before:
-            raise InputError(f"{tree.path}: was edited while it was packed: pack it again")
+        write_packed(tree.folder, objects, staging.made, version, meter.advance)
         commit.hook("packed")
     return Packed(
         tree.path, os.fspath(target), len(objects), sum(objects.values()), time.monotonic() - started
@@ -102,12 +100,6 @@ def _version(tree: Tree) -> str | None:
     return version if isinstance(version, str) else None
 
 
-def _documents(folder: Path) -> list[bytes | None]:
-    """Return the two documents that an edit changes."""
-    paths = [folder / ATTRIBUTES[3], folder / MANIFEST / ATTRIBUTES[3]]
-    return [path.read_bytes() if path.is_file() else None for path in paths]
-
-
 def unpack_store(
     tree: Tree, target: str | os.PathLike[str], *,
     memory: int | float | str | None, overwrite: bool, progress: bool | Report | None,
@@ -121,11 +113,12 @@ def unpack_store(
     path, started = checked_target(target, str(archive.path), overwrite=overwrite), time.monotonic()
     if is_packed(target):
         raise UsageError(f"{target}: {PACKED} is the name of a file, and a store is unpacked into a folder")
+    _check_memory(path, archive.most_members, memory)
     if tree.node("") is None:
         raise InputError(f"{tree.path}: holds no zarr.json, .zgroup or .zarray at its root: it is no store")
     members = _by_key(archive, tree.path)
     sizes = {key: info.file_size for key, info in members.items()}
-    _check(path, sizes, memory)
+    _check_disk(path, sizes)
     with commit.staged(path, None, overwrite=overwrite) as staging, reporting(progress) as report:
         meter = Meter(sum(sizes.values()), report)
         meter.begin("unpacking")
@@ -168,13 +161,10 @@ def _by_key(archive: Archive, shown: str) -> dict[str, zipfile.ZipInfo]:
     return found
 
 
-def _check(target: Path, sizes: Mapping[str, int], memory: int | float | str | None) -> None:
-    """Refuse what exceeds the budget or the disk, before anything is written."""
-    parts = {"its list of objects": len(sizes) * DIRECTORY_BYTES, "pieces": 2 * PIECE_BYTES, **LATER}
+def _check_memory(target: Path, objects: int, memory: int | float | str | None) -> None:
+    parts = {"its list of objects": objects * DIRECTORY_BYTES, "pieces": 2 * PIECE_BYTES, **LATER}
     room(memory).take(str(target), parts)
-    needed, free = sum(sizes.values()) + len(sizes) * 200, shutil.disk_usage(target.parent).free
-    if needed > free:
-        raise OutputError(
-            f"{target}: takes {human_bytes(needed)}, and {human_bytes(free)} are free there: make room or choose "
-            "another disk"
-        )
+
+
+def _check_disk(target: Path, sizes: Mapping[str, int]) -> None:
+    check_free(target, target.parent, sum(sizes.values()) + len(sizes) * 200)

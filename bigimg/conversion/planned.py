@@ -10,9 +10,10 @@ from typing import Any
 from bigimg.conversion.carrying import Carried, with_carried
 from bigimg.conversion.identity import chosen, request
 from bigimg.conversion.sidecar import beside
+from bigimg.planning.channels import described_windows
 from bigimg.planning.options import Options
 from bigimg.planning.plan import ConversionPlan, make_plan
-from bigimg.reader import Reader
+from bigimg.reader import Reader, open_source_of
 
 
 def planned(
@@ -47,9 +48,19 @@ def planned(
     UsageError
         The options contradict the image.
     """
-    getattr(reader, "open_source", lambda: None)()  # what a store says that its source costs may be untrue
+    open_source_of(reader)  # what a store says that its source costs may be untrue
     plan = make_plan(reader.source, os.fspath(target), reader.spec, reader.access, options, resident=resident)
     plan = replace(beside(plan, source, reader, opening, options.kind), opening=chosen(opening))
     if isinstance(source, str | os.PathLike):
         plan = replace(plan, request=request(reader, options, opening))
-    return with_carried(plan, reader, options)
+    plan, labels = with_carried(plan, reader, options)
+    return _with_windows(plan, options), labels
+
+
+def _with_windows(plan: ConversionPlan, options: Options) -> ConversionPlan:
+    """Return the plan with the windows that are asked for; those of other channels stay, or are made of the pixels."""
+    if not options.window:
+        return plan
+    window, windows = described_windows(plan.spec, plan.shown.windows, options.window)
+    shown = replace(plan.shown, windows=windows)
+    return replace(plan, spec=replace(plan.spec, window=window), shown=shown)

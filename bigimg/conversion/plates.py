@@ -18,9 +18,7 @@ import json
 import os
 import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,16 +28,15 @@ from bigimg.conversion import commit
 from bigimg.conversion.carrying import Carried
 from bigimg.conversion.commit import Staging
 from bigimg.conversion.estimate import probe_all
-from bigimg.conversion.identity import chosen, fingerprint, identity
+from bigimg.conversion.identity import chosen, fingerprint, identity, request
 from bigimg.conversion.planned import planned
-from bigimg.conversion.progress import Progress, Report, reporting
-from bigimg.conversion.run import run
+from bigimg.conversion.progress import Meter, reporting
+from bigimg.conversion.run import Running, run
 from bigimg.conversion.target import checked_target
 from bigimg.errors import (
     AGAIN,
     InputError,
     IntegrityError,
-    OutputError,
     UsageError,
     counted,
     few,
@@ -56,7 +53,7 @@ from bigimg.omezarr.plates import (
     well_attributes,
 )
 from bigimg.places.staging import staging_folder
-from bigimg.planning.memory import human_bytes
+from bigimg.planning.disk import check_free, free_bytes
 from bigimg.planning.options import Options
 from bigimg.planning.plan import ConversionPlan
 from bigimg.planning.plate_plan import FieldPlan, PlatePlan, field_plan
@@ -127,13 +124,14 @@ def plan_plate(
     resident = resident_bytes()
     fields: list[FieldPlan] = []
     largest: tuple[ConversionPlan, PlacedField] | None = None
-    notes: Counter[str] = Counter(dict.fromkeys(source.notes, 0))
+    notes: dict[str, list[str]] = {note: [] for note in source.notes}
     for placed in layout.fields:
         with closing(_opened(placed, options)) as reader:
             checked_target(target, reader, overwrite=overwrite)
             plan, _ = _planned(placed, reader, target, options, opening, resident)
         fields.append(field_plan(placed.path, plan))
-        notes.update(set(plan.notes))
+        for note in plan.notes:
+            notes.setdefault(note, []).append(placed.path)
         if largest is None or plan.peak_bytes > largest[0].peak_bytes:
             largest = plan, placed
     assert largest is not None
@@ -143,20 +141,12 @@ def plan_plate(
             made = replace(made, estimate=probe_all(replace(made, labels=()), reader, []))
     shown = source.name if options.keep_metadata or is_known(source.name) else ""
     name = shown or stem(target)
-    return PlatePlan(source.source, target, name, layout, tuple(fields), made, dict(notes))
+    notes_of = {note: tuple(paths) for note, paths in notes.items()}
+    return PlatePlan(source.source, target, name, layout, tuple(fields), made, notes_of)
 
 
 def run_plate(
-    plan: PlatePlan,
-    source: PlateSource,
-    options: Options,
-    opening: Mapping[str, Any],
-    *,
-    executor: Executor | None = None,
-    progress: bool | Report | None = None,
-    resume: bool = True,
-    overwrite: bool = False,
-    sync: bool = True,
+    plan: PlatePlan, source: PlateSource, options: Options, opening: Mapping[str, Any], how: Running
 ) -> PlateResult:
     """Convert the fields of ``source`` one after the other into the plate ``plan.target``.
 
@@ -166,8 +156,7 @@ def run_plate(
         That of :func:`plan_plate`, of the same source and options.
     source, options, opening
         As of :func:`plan_plate`.
-    executor, progress, resume, overwrite, sync
-        As of :func:`bigimg.conversion.run.run`.
+    how : Running
 
     Raises
     ------
@@ -177,21 +166,21 @@ def run_plate(
         As :func:`bigimg.conversion.run.run`.
     """
     started = time.monotonic()
-    target = checked_target(plan.target, source.source, overwrite=overwrite)
+    target = checked_target(plan.target, source.source, overwrite=how.overwrite)
     resident = resident_bytes()
-    stored = resumed = done = 0
+    stored = resumed = 0
     with (
         commit.staged(
             target,
             _known_by(source, options, opening),
-            resume=resume,
-            overwrite=overwrite,
-            sync=sync,
+            resume=how.resume,
+            overwrite=how.overwrite,
+            sync=how.sync,
             parts=True,
         ) as staging,
-        reporting(progress) as report,
+        reporting(how.progress) as report,
     ):
-        fields = _Fields(staging, plan)
+        fields, meter = _Fields(staging, plan), Meter(plan.decoded_bytes, report)
         damaged: list[str] = []
         try:
             _check_room(plan, fields.unfinished(plan.fields), target.parent)
@@ -199,7 +188,7 @@ def run_plate(
                 zip(plan.layout.fields, plan.fields, strict=True)
             ):
                 name = f"{placed.path} ({number + 1} of {len(plan.fields)})"
-                tell = report and _overall(report, name, done, planned_field, plan, started)
+                tell = meter.share(name, planned_field.decoded_bytes)
                 try:
                     with closing(_opened(placed, options)) as reader:
                         made, labels = _planned(
@@ -210,10 +199,8 @@ def run_plate(
                             resumed += 1
                         else:
                             again = fields.begin(placed.path, known)
-                            result = run(
-                                made, reader, executor=executor, progress=tell or False, resume=again, sync=sync,
-                                labels=labels,
-                            )  # fmt: skip
+                            of_field = replace(how, progress=tell or False, resume=again, overwrite=False)
+                            result = run(made, reader, of_field, labels=labels)
                             stored += result.stored_bytes
                             heap_trimmer.trim()  # else what each field leaves behind adds up
                             commit.hook("field")
@@ -221,7 +208,7 @@ def run_plate(
                     damaged.append(f"{placed.path} ({without_remedy(error)})")
                 if (left := staging_folder(staging.store / placed.path)).exists():
                     commit.discard(left)  # a run was stopped while it cleared up
-                done += planned_field.decoded_bytes
+                meter.done += planned_field.decoded_bytes
         finally:
             fields.close()
         if damaged:
@@ -243,7 +230,10 @@ def _planned(
     resident: int,
 ) -> tuple[ConversionPlan, tuple[Carried, ...]]:  # fmt: skip
     path = os.path.join(target, *placed.path.split("/"))
-    return planned(None, reader, path, options, opening, resident=resident)
+    made, labels = planned(None, reader, path, options, opening, resident=resident)
+    if hasattr(reader, "identity"):  # its pixels are computed
+        return made, labels
+    return replace(made, request=request(reader, options, opening)), labels
 
 
 def _known_by(source: PlateSource, options: Options, opening: Mapping[str, Any]) -> dict[str, Json]:
@@ -273,30 +263,11 @@ def _check_room(plan: PlatePlan, unfinished: Sequence[FieldPlan], folder: Path) 
     OutputError
         There is none: nothing is begun.
     """
-    free = shutil.disk_usage(folder).free
     decoded = sum(each.decoded_bytes for each in unfinished)
     scratch = max((each.scratch_bytes for each in unfinished), default=0)
-    if int(decoded * SPARE) + scratch <= free or int(decoded * 0.95 / plan.compression) + scratch <= free:
-        return
-    needed = int(decoded / plan.compression) + scratch
-    raise OutputError(
-        f"{plan.target}: its {len(unfinished)} fields need about {human_bytes(needed)} of disk, "
-        f"{human_bytes(free)} are free:",
-        ways=["make room", "choose another disk", "codec='zstd'"],
-    )
-
-
-def _overall(
-    report: Report, name: str, done: int, planned: FieldPlan, plan: PlatePlan, started: float
-) -> Callable[[Progress], None]:
-    """Return the report of one field as a share of the whole plate."""
-    total = plan.decoded_bytes
-
-    def tell(progress: Progress) -> None:
-        part = planned.decoded_bytes * progress.done // max(1, progress.total)
-        report(Progress(f"{name}, {progress.stage}", done + part, total, time.monotonic() - started))
-
-    return tell
+    if int(decoded * SPARE) + scratch > free_bytes(folder):
+        needed, who = int(decoded / plan.compression) + scratch, f"its {len(unfinished)} fields"
+        check_free(plan.target, folder, needed, who=who, about=True, ways=["codec='zstd'"])
 
 
 class _Fields:

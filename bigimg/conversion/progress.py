@@ -64,6 +64,18 @@ class Meter:
         if self.report is not None:
             self.report(Progress(self.stage, min(self.done, self.total), self.total, self.seconds))
 
+    def share(self, name: str, size: int) -> Report | None:
+        """Return the report of a part of ``size`` bytes that counts by itself; ``done`` grows when it has ended."""
+        report = self.report
+        if report is None:
+            return None
+
+        def tell(part: Progress) -> None:
+            done = self.done + size * part.done // max(1, part.total)
+            report(Progress(f"{name}, {part.stage}", done, self.total, self.seconds))
+
+        return tell
+
 
 class StatusLine:
     """On a terminal or in a notebook one line that is redrawn, with a bar; elsewhere a line every ten seconds."""

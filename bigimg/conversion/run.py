@@ -16,7 +16,7 @@ from concurrent.futures import BrokenExecutor, Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -48,7 +48,7 @@ from bigimg.geometry.holes import holes_of_levels
 from bigimg.geometry.region import grid, overlap, pieces, shift
 from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.metadata import LABELS
-from bigimg.omezarr.packed import is_packed, write_packed
+from bigimg.omezarr.packed import is_packed, objects_below, write_packed
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.places.folder_target import FolderTarget
 from bigimg.places.staging import staging_folder
@@ -65,6 +65,19 @@ if TYPE_CHECKING:
 
 STRIP_BYTES = 16_000_000
 """Size of the strips in which an ordered source is read; Ctrl-C takes effect between two strips."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """How a conversion is run, as :func:`bigimg.convert` has it; whatever is chosen here, the store is the same."""
+
+    executor: Executor | Client | DaskPool | None = None
+    """Who runs the blocks; the default is an active dask client, else threads. A source that is decoded in order is
+    converted by threads."""
+    progress: bool | Report | None = None
+    resume: bool = True
+    overwrite: bool = False
+    sync: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +113,8 @@ class Result:
 def run(
     plan: ConversionPlan,
     reader: Reader,
+    how: Running,
     *,
-    executor: Executor | Client | DaskPool | None = None,
-    progress: bool | Report | None = None,
-    resume: bool = True,
-    overwrite: bool = False,
-    sync: bool = True,
     labels: Sequence[Carried] = (),
 ) -> Result:
     """Convert the image of ``reader`` into the store ``plan.target``, and return what was done.
@@ -115,17 +124,7 @@ def run(
     plan : ConversionPlan
     reader : Reader
         Of the source that the plan was made for.
-    executor : Executor, distributed.Client or DaskPool, optional
-        Who runs the blocks; the default is an active client, else threads. A source that is decoded in order is
-        converted by threads.
-    progress : bool or callable, optional
-        See :func:`~bigimg.conversion.progress.reporting`.
-    resume : bool
-        Continue what an earlier run left of the same target.
-    overwrite : bool
-        Let the new store replace an existing one, once it is complete.
-    sync : bool
-        Sync everything to the disk before the store gets its name.
+    how : Running
     labels : sequence of Carried
         Label images that go along.
 
@@ -141,26 +140,26 @@ def run(
         A worker process died. What was done is kept.
     """
     named = [label.target.name for label in labels]
-    target = checked_target(plan.target, plan.source, reader, overwrite=overwrite, labels=named)
+    target = checked_target(plan.target, plan.source, reader, overwrite=how.overwrite, labels=named)
     check_room(plan, reader, target.parent)
     known_by = identity(plan, reader)
     with (
         commit.staged(
             target,
             known_by,
-            resume=resume,
-            overwrite=overwrite,
-            sync=sync,
+            resume=how.resume,
+            overwrite=how.overwrite,
+            sync=how.sync,
             one_file=is_packed(target),
             labels=named,
         ) as staging,
-        reporting(progress) as report,
+        reporting(how.progress) as report,
     ):
         for label in labels:
-            _write_label(label, staging.store, executor=executor, progress=report or False, sync=sync)
-        with chosen_pool(executor, plan.workers, in_order=plan.access.kind == "sequential") as pool:
+            _write_label(label, staging.store, replace(how, progress=report or False))
+        with chosen_pool(how.executor, plan.workers, in_order=plan.access.kind == "sequential") as pool:
             away = pool.check(plan, reader, staging.folder)
-            done = _Pass(plan, reader, staging, pool, report, durable=away and sync)
+            done = _Pass(plan, reader, staging, pool, report, durable=away and how.sync)
             try:
                 done.sweep_all()
             except BrokenExecutor as error:
@@ -176,18 +175,22 @@ def run(
             )
         if staging.one_file:
             done.meter.begin("packing")
-            write_packed(staging.store, staging.made, plan.ome_version)
+            write_packed(staging.store, objects_below(staging.store), staging.made, plan.ome_version)
             commit.hook("packed")
     return Result(plan, done.meter.seconds, done.stored_bytes, plan.objects, statistics, done.resumed)
 
 
-def _write_label(label: Carried, store: Path, **how: Any) -> None:
+def _write_label(label: Carried, store: Path, how: Running) -> None:
     """Write a label image into the unfinished ``store`` of its image, unless an earlier run has done so."""
     target = replace(label.target, folder=store / LABELS)
     path = target.folder / target.name
     with adding_label(target):
         if not path.exists():
-            run(replace(label.plan, target=str(path)), label.reader, **how)
+            run(
+                replace(label.plan, target=str(path)),
+                label.reader,
+                replace(how, resume=True, overwrite=False),
+            )
         elif (left := staging_folder(path)).exists():  # that run was stopped while it cleared up
             commit.discard(left)
     label.reader.close()

@@ -46,7 +46,7 @@ def beside(
     if not isinstance(digest, dict):
         raise UsageError(
             f"{plan.source}: levels_only=True reads level 0 from the source, which must be a file, or a folder of "
-            "files, of this machine: give one, or convert it whole"
+            "files, of this machine: give one (of a pattern the folder, with pattern=), or convert it whole"
         )
     finer = Finer(
         path=path_from(plan.target, str(source)),

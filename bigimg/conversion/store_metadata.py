@@ -57,7 +57,7 @@ def write_metadata(
     name = stem(plan.target)
     attributes = image_attributes(
         spec, [p.level for p in plan.stored], method=plan.method, name=name,
-        windows=plan.shown.windows or _windows(plan, counted, statistics), active=plan.shown.active,
+        windows=_windows(plan, counted, statistics), active=plan.shown.active,
         label=plan.shown.label, version=plan.ome_version, finer=plan.finer,
     )  # fmt: skip
     documents = group_documents(attributes, plan.zarr)
@@ -70,6 +70,20 @@ def _windows(
     plan: ConversionPlan, counted: Accumulator, statistics: Mapping[str, Json]
 ) -> list[tuple[float, float]] | None:
     """Return a display window for each channel, in stored values; None means the range of the type."""
+    asked = plan.shown.windows
+    if asked and None not in asked:
+        return [window for window in asked if window is not None]
+    found = _windows_of_pixels(plan, counted, statistics)
+    if not asked:
+        return found
+    dtype = plan.spec.dtype
+    otherwise = (np.iinfo(dtype).min, np.iinfo(dtype).max) if dtype.kind in "iu" else (0, 1)
+    return [window or limits for window, limits in zip(asked, found or [otherwise] * len(asked), strict=True)]
+
+
+def _windows_of_pixels(
+    plan: ConversionPlan, counted: Accumulator, statistics: Mapping[str, Json]
+) -> list[tuple[float, float]] | None:
     if counted.histogram is not None:
         if is_color(plan.spec) and plan.spec.dtype.itemsize == 1:
             return None  # a picture in colour needs no window

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from bigimg.errors import BigimgError, InputError, OutputError, TargetExistsError, UsageError
+from bigimg.errors import BigimgError, InputError, OutputError, TargetExistsError, UsageError, few
 from bigimg.geometry.spec import from_text
 from bigimg.lazy.node_of_array import linked_node
 from bigimg.omezarr import manifest
@@ -30,8 +30,6 @@ from bigimg.types import Shape, ZarrFormat
 
 FIELDS = 3
 """How deep the fields of a plate lie: row, well, field."""
-NAMED = 5
-"""Number of label images that a message names."""
 LISTS_LABELS = {f"{LABELS}/{name}" for name in ("zarr.json", ".zgroup", ".zattrs")}
 """Documents that remain when label images are moved away."""
 
@@ -299,11 +297,9 @@ def _check_labels(path: Path) -> None:
 
 def _no_labels(path: Path, labels: Sequence[str], way: str = "move them away") -> None:
     if labels:
-        named = ", ".join(f"{LABELS}/{name}" for name in labels[:NAMED])
-        more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+        named = few([f"{LABELS}/{name}" for name in labels])
         raise OutputError(
-            f"{path}: holds label images, which overwrite never replaces ({named}{more}): {way}, or write to "
-            "another name"
+            f"{path}: holds label images, which overwrite never replaces ({named}): {way}, or write to another name"
         )
 
 

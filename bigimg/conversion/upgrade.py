@@ -71,18 +71,43 @@ class Upgrade:
         return "\n".join([self.store, *lines, *(f"note: {note}" for note in self.notes)])
 
 
-def upgrade_store(path: str | os.PathLike[str], to: Version) -> Upgrade:
-    """Upgrade the store at ``path``; see :func:`bigimg.upgrade`."""
+def upgrade(store: str | os.PathLike[str], *, to: Version = "0.6") -> Upgrade:
+    """Make ``store`` one of OME-Zarr ``to`` by its metadata alone; no pixel is read or written.
+
+    The manifest follows, and so do the label images in the store. A run that is killed leaves the old metadata or the
+    new of each image, and the same call goes on. Programs that do not read ``to`` no longer read the store.
+
+    Parameters
+    ----------
+    store : path
+        An OME-Zarr image or plate that bigimg wrote, of version 0.5. A plate is upgraded with all its fields.
+    to : {"0.6", "0.5"}
+
+    Returns
+    -------
+    Upgrade
+        ``.before`` and ``.after``, ``.labels`` that follow, ``.fields`` of a plate, ``.notes``, ``.to_dict()``.
+
+    Raises
+    ------
+    UsageError
+        The store is of 0.4, whose chunks are of another kind (the message has the line that converts it), or newer than
+        ``to``, or no folder, or a field of a plate, which has one version.
+    InputNotFoundError, InputError, IntegrityError
+        The store does not exist, or its metadata is damaged.
+    OutputError
+        bigimg did not write the store, or it cannot be written to.
+    """
     if to not in TARGETS:
         raise UsageError(f"to={to!r}: a store is upgraded to {' or '.join(TARGETS)}")
-    tree = tree_of(path)
+    tree = tree_of(store)
     if tree.folder is not None and (plate := plate_of(tree)) is not None:
         return _of_plate(tree, tree.folder, plate, to)
-    root = image_folder(path)
+    root = image_folder(store)
     if (above := tree_of(root.parent).node("")) is not None and is_well(above["attributes"]):
-        raise UsageError(f"{path}: is a field of a plate, which has one version: upgrade {root.parents[2]}")
+        raise UsageError(f"{store}: is a field of a plate, which has one version: upgrade {root.parents[2]}")
     with commit.explained(root):
-        return _of_image(root, os.fspath(path), to)
+        return _of_image(root, os.fspath(store), to)
 
 
 def _of_plate(tree: Tree, root: Path, plate: PlateMeta, to: Version) -> Upgrade:

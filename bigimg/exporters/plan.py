@@ -10,8 +10,8 @@ from bigimg.errors import BudgetError
 from bigimg.exporters.layout import Layout
 from bigimg.exporters.slabs import MOST_BYTES, Portions, block_portions, least_slab, slab_portions
 from bigimg.geometry.spec import ImageSpec
+from bigimg.planning.lines import SPARE, MemoryLine
 from bigimg.planning.memory import human_bytes
-from bigimg.planning.plan import SPARE, MemoryLine
 from bigimg.planning.room import ADVICE_MARGIN
 from bigimg.reader import Access
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES

@@ -15,16 +15,17 @@ from bigimg.errors import UsageError
 from bigimg.exporters.formats import OWNERS, Exporter, find_exporter, load
 from bigimg.exporters.plan import ExportPlan, make_export_plan
 from bigimg.exporters.selection import cut_indices, reader_to_write, smaller_levels
-from bigimg.exporters.staging import check_disk, part_of, staged
+from bigimg.exporters.staging import part_of, staged
 from bigimg.exporters.streaming import encode, write_plain
 from bigimg.geometry.holes import said
 from bigimg.opening.open import Memory, Source, levels_of_source
 from bigimg.opening.sources import is_place
+from bigimg.planning.disk import check_free
+from bigimg.planning.lines import LIBRARIES_BYTES
 from bigimg.planning.memory import human_bytes
-from bigimg.planning.plan import LIBRARIES_BYTES
 from bigimg.planning.room import room
 from bigimg.reader import Reader
-from bigimg.types import Json, Opening
+from bigimg.types import FromSource, Json, Opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ def export(
     version: int | None = None,
     keep_metadata: bool = False,
     progress: bool | Report | None = None,
+    levels: FromSource | None = None,
     **opening: Unpack[Opening],
 ) -> Exported:
     """Write an image, or a plane of it, to a file that other programs read; its ending names the format.
@@ -132,6 +134,8 @@ def export(
         place for them.
     progress : bool or callable, optional
         As in :func:`bigimg.convert`.
+    levels : {"source"}, optional
+        As in :func:`bigimg.open`.
     **opening
         Options of the source: see :class:`bigimg.types.Opening`.
 
@@ -162,8 +166,8 @@ def export(
                 f"{name}={value!r} is an option of {OWNERS[name]}, not of {exporter.title}: leave it out"
             )
     load(exporter)  # a missing library is an error before the source is opened
-    levels = levels_of_source(img, progress=progress, **opening)
-    readers = list(levels.starting(level))
+    found = levels_of_source(img, progress=progress, levels=levels, **opening)
+    readers = list(found.starting(level))
     try:
         cut = cut_indices(readers[0].spec, plane, index, position, t, channel)
         stored = raw or exporter.keeps_scaling
@@ -219,7 +223,7 @@ def write_out(
     )  # fmt: skip
     working = max(getattr(reader, "working", 0.0) for reader in chosen)
     plan = make_export_plan(draft, [reader.access for reader in chosen], working=working, libraries=libraries)
-    check_disk(plan.target, paths[-1].parent, plan.disk_bytes)
+    check_free(plan.target, paths[-1].parent, plan.disk_bytes)
     started = time.monotonic()
     with reporting(progress) as report, staged(paths, overwrite=bool(overwrite)) as parts:
         meter = Meter(plan.read_bytes * (2 if plan.slabs else 1), report)

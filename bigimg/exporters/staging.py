@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bigimg.conversion.commit import explained
-from bigimg.errors import OutputError, TargetExistsError
-from bigimg.planning.memory import human_bytes
+from bigimg.errors import TargetExistsError
 from bigimg.system.files import create
 from bigimg.system.rename import rename_without_replacing
 from bigimg.system.sync import sync_file, sync_folder
@@ -52,16 +50,6 @@ def staged(targets: Sequence[Path], *, overwrite: bool = False) -> Iterator[list
                 named.callback(target.unlink, missing_ok=True)
         sync_folder(targets[-1].parent)
         named.pop_all()  # all went well: they stay
-
-
-def check_disk(target: object, folder: Path, needed: int) -> None:
-    """Raise OutputError if ``folder`` has less than ``needed`` bytes for ``target``."""
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise OutputError(
-            f"{target}: takes {human_bytes(needed)}, and {human_bytes(free)} are free there: make room "
-            "or choose another disk"
-        )
 
 
 def part_of(target: Path) -> Path:

@@ -5,19 +5,20 @@ Only the opened pyramid that ``convert`` and ``write`` return needs xarray and d
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import closing
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
+from bigimg.conversion.cluster import chosen_cluster
 from bigimg.conversion.estimate import probe_all
 from bigimg.conversion.labels import adding_label, as_label, label_target
 from bigimg.conversion.planned import planned
 from bigimg.conversion.plates import PlateResult, plan_plate, run_plate
 from bigimg.conversion.progress import Report
-from bigimg.conversion.run import Result, run
+from bigimg.conversion.run import Result, Running, run
 from bigimg.conversion.target import check_local, checked_target
 from bigimg.errors import UsageError
 from bigimg.exporters.formats import EXPORTERS
@@ -25,6 +26,7 @@ from bigimg.faces.plates import plate_source
 from bigimg.geometry.lengths import Pixels, Spacing
 from bigimg.opening.open import open_source
 from bigimg.opening.sources import split
+from bigimg.planning.channels import Windows
 from bigimg.planning.options import Options, options
 from bigimg.planning.plan import ConversionPlan
 from bigimg.planning.plate_plan import PlatePlan
@@ -56,6 +58,8 @@ def plan(
     kind: Kind | None = None,
     spacing: Spacing | None = None,
     channels: Sequence[str] | None = None,
+    colors: Sequence[str] | None = None,
+    window: Windows | None = None,
     keep_metadata: bool = False,
     ome_version: Version = "0.5",
     levels_only: bool = False,
@@ -97,6 +101,11 @@ def plan(
         unit or without: ``0.5``, ``"0.5um"``, ``(2, 0.5, 0.5)``, ``"z=7mm,y=0.5um"`` or ``{"z": (7, "mm")}``.
     channels : sequence of str, optional
         Names, in place of what the file says.
+    colors : sequence of str, optional
+        Colours, one for each channel, as six hexadecimal digits: ``"00FF00"``; in place of what the file says.
+    window : sequence or mapping, optional
+        Real values drawn black and white, in place of what the file or the pixels say: ``(100, 4000)`` for all
+        channels, ``{"DAPI": (100, 4000)}`` for some.
     keep_metadata : bool
         Write also those fields of the file that may tell who was imaged: names, dates, ids, free text.
     ome_version : {"0.4", "0.5", "0.6"}
@@ -120,8 +129,8 @@ def plan(
     check_name(target)
     settings = options(
         memory=memory, workers=workers, chunks=chunks, shards=shards, codec=codec, levels=levels, halve=halve,
-        method=method, kind=kind, spacing=spacing, channels=channels, keep_metadata=keep_metadata,
-        ome_version=ome_version, levels_only=levels_only,
+        method=method, kind=kind, spacing=spacing, channels=channels, colors=colors, window=window,
+        keep_metadata=keep_metadata, ome_version=ome_version, levels_only=levels_only,
     )  # fmt: skip
     if (plate := plate_source(source, opening)) is not None:
         return plan_plate(plate, os.fspath(target), settings, opening, sample=probe)
@@ -131,73 +140,48 @@ def plan(
         if not probe:
             return made
         estimate = probe_all(made, reader, [label.reader for label in labels], ask=kind is None)
-        return dataclasses.replace(made, estimate=estimate)
+        return replace(made, estimate=estimate)
 
 
-def convert_source(
-    source: Any,
-    target: str | os.PathLike[str],
-    *,
-    executor: Executor | None = None,
-    progress: bool | Report | None = None,
-    resume: bool = True,
-    overwrite: bool = False,
-    sync: bool = True,
-    **settings: Any,
-) -> Result | PlateResult:
+def convert_source(source: Any, target: str | os.PathLike[str], **settings: Any) -> Result | PlateResult:
     """Convert as :func:`bigimg.convert` does, and return what was done; imports neither xarray nor dask."""
     check_name(target)
-    opening, asked = _options(settings)
-    plate = plate_source(source, opening)
-    if plate is None:
-        return convert_to_store(
-            source, target, executor=executor, progress=progress, resume=resume, overwrite=overwrite, sync=sync,
-            **settings,
-        )  # fmt: skip
+    how, opening, asked = parted(settings)
+    if (plate := plate_source(source, opening)) is None:
+        return convert_to_store(source, target, **settings)
     checked = options(**asked)
-    made = plan_plate(plate, os.fspath(target), checked, opening, overwrite=overwrite)
-    return run_plate(
-        made, plate, checked, opening, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
-        sync=sync,
-    )  # fmt: skip
+    made = plan_plate(plate, os.fspath(target), checked, opening, overwrite=how.overwrite)
+    return run_plate(made, plate, checked, opening, how)
 
 
-def convert_to_store(
-    source: Any,
-    target: str | os.PathLike[str],
-    *,
-    executor: Executor | None = None,
-    progress: bool | Report | None = None,
-    resume: bool = True,
-    overwrite: bool = False,
-    sync: bool = True,
-    **settings: Any,
-) -> Result:
+def convert_to_store(source: Any, target: str | os.PathLike[str], **settings: Any) -> Result:
     """Convert one image as :func:`convert_source` does, which also takes plates."""
     check_name(target)
-    opening, settings = _options(settings)
+    how, opening, asked = parted(settings)
     label = label_target(target)
-    if label is not None and settings.get("levels_only"):
+    if label is not None and asked.get("levels_only"):
         raise UsageError(f"{target}: a label image is stored whole: leave levels_only out")
-    kind = settings.get("kind") or ("labels" if label is not None else None)
-    with closing(as_kind(open_source(source, progress=progress, **opening), kind)) as reader:
+    kind = asked.get("kind") or ("labels" if label is not None else None)
+    with closing(as_kind(open_source(source, progress=how.progress, **opening), kind)) as reader:
         if label is not None:
-            reader, settings = as_label(reader, label, settings)
+            reader, asked = as_label(reader, label, asked)
         with adding_label(label):
-            named = getattr(
-                getattr(reader, "store", None), "labels", ()
-            )  # a pass checks which of them go along
-            checked_target(target, source, reader, overwrite=overwrite, label=label is not None, labels=named)
-            asked = options(**settings)
-            plan, labels = planned(source, reader, target, asked, opening)
-            return run(
-                plan, reader, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
-                sync=sync, labels=labels,
-            )  # fmt: skip
+            # A pass checks which of them go along.
+            named = getattr(getattr(reader, "store", None), "labels", ())
+            checked_target(
+                target, source, reader, overwrite=how.overwrite, label=label is not None, labels=named
+            )
+            wanted, resident = options(**asked), None
+            with chosen_cluster(how.executor, reader.access) as cluster:
+                if cluster is not None:
+                    how = replace(how, executor=cluster)
+                    wanted, resident = cluster.settle(wanted, given=asked.get("memory") is not None)
+                plan, labels = planned(source, reader, target, wanted, opening, resident=resident)
+                return run(plan, reader, how, labels=labels)
 
 
-def _options(settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return the options of the source, and those of the conversion.
+def parted(settings: Mapping[str, Any]) -> tuple[Running, Opening, dict[str, Any]]:
+    """Return how a conversion is run, the options of its source, and those of the store.
 
     Raises
     ------
@@ -205,11 +189,12 @@ def _options(settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
         There is no such option.
     """
     opening, others = split(settings)
-    known = [field.name for field in dataclasses.fields(Options)]
+    how = {field.name: others.pop(field.name) for field in fields(Running) if field.name in others}
+    known = [field.name for field in fields(Options)]
     if unknown := [name for name in others if name not in known]:
         names = ", ".join([*known, *Opening.__annotations__])
         raise UsageError(f"convert: there is no option {unknown[0]!r}; there are {names}")
-    return opening, others
+    return Running(**how), opening, others
 
 
 def convert(
@@ -233,7 +218,8 @@ def convert(
     ----------
     source, target, **settings
         As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, halve, method, kind, spacing,
-        channels, keep_metadata, ome_version, levels_only, and the options of :class:`bigimg.types.Opening`.
+        channels, colors, window, keep_metadata, ome_version, levels_only, and the options of
+        :class:`bigimg.types.Opening`.
     executor : concurrent.futures.Executor, optional
         What runs the blocks; by default an active dask client, else threads.
     progress : bool or callable, optional

@@ -22,9 +22,10 @@ from bigimg.conversion.commit import explained
 from bigimg.conversion.progress import Meter, Report, reporting
 from bigimg.conversion.target import checked_target
 from bigimg.errors import UsageError, counted
-from bigimg.exporters.staging import check_disk, give_name, part_of, staged
+from bigimg.exporters.staging import give_name, part_of, staged
 from bigimg.omezarr.metadata import strict
 from bigimg.ops.patches.cutting import portions
+from bigimg.planning.disk import check_free
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Array, Json
 
@@ -116,7 +117,7 @@ def save_patches(
     if kind == "png" and (why := _no_png(patches)):
         raise UsageError(f"{target}: {why}: give format='tif' or 'npy', or a target ending in .npy or .zarr")
     if kind in ("array", "npy", "tif"):
-        check_disk(target, path.parent, patches.nbytes)
+        check_free(target, path.parent, patches.nbytes)
     started = time.monotonic()
     with reporting(progress) as report:
         meter = Meter(patches.nbytes, report)

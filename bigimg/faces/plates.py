@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import Any
 
-from bigimg.omezarr.open import StoreReader, open_store
+from bigimg.omezarr.store import StoreReader
 from bigimg.omezarr.tree import join
 from bigimg.opening.open import open_source
-from bigimg.opening.plate_info import plate_at
-from bigimg.opening.plates import Plate
-from bigimg.opening.sources import Asked
+from bigimg.opening.plates import Plate, plate_in
 from bigimg.reader import Reader
-from bigimg.readers.plates.find import find_plate
 from bigimg.readers.plates.source import PlateSource, SourceField
-from bigimg.readers.registry import no_options
 from bigimg.types import Opening
 
 
@@ -34,19 +29,10 @@ def plate_source(source: Any, opening: Opening) -> PlateSource | None:
     InputError, UsageError
         It is a plate, and makes no sense.
     """
-    if isinstance(source, PlateSource):
-        return source
     if isinstance(source, dict):  # a Dataset, a group of HDF5 and others are mappings too
         return _of_dict(source, opening)
-    if isinstance(source, Plate):
-        return _of_store(source)
-    asked = Asked(opening)
-    if not isinstance(source, str | os.PathLike) or asked.series is not None:
-        return None
-    if (found := plate_at(source, asked)) is not None:
-        no_options(os.fspath(source), asked.of_readers)
-        return _of_store(Plate(found[0].path, found[1], found[0]))
-    return find_plate(os.fspath(source), asked.of_readers)
+    plate = plate_in(source, opening)
+    return _of_store(plate) if isinstance(plate, Plate) else plate
 
 
 def _of_dict(images: dict[Any, Any], opening: Opening) -> PlateSource:
@@ -72,6 +58,4 @@ def _of_store(plate: Plate) -> PlateSource:
 
 
 def _field(plate: Plate, path: str) -> Reader:
-    if plate.tree.folder is not None:  # so that its source is its own folder
-        return StoreReader(open_store(plate.tree.folder / path))
-    return StoreReader(open_store(plate.tree, series=path))
+    return StoreReader(plate.alone(path))  # its source is its own folder

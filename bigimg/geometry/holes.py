@@ -52,7 +52,7 @@ def holes_in(holes: Sequence[Region], region: Region) -> Array | None:
 
 
 def coarser_holes(
-    holes: Sequence[Region], shape: Shape, step: Shape, *, first: bool = False
+    holes: Sequence[Region], shape: Shape, step: Shape, *, first: bool = False, met: bool = False
 ) -> tuple[Region, ...]:
     """Return the holes of the next coarser level: pixels whose windows of ``step`` pixels lie in holes.
 
@@ -62,6 +62,8 @@ def coarser_holes(
         Of the level of ``shape``.
     first : bool
         A pixel of the coarser level is the first one of its window, as with the method ``nearest``.
+    met : bool
+        Also pixels whose windows only meet a hole, because another program made them of what lies there.
 
     Examples
     --------
@@ -70,11 +72,16 @@ def coarser_holes(
     """
     starts = [np.arange(0, n, f) for n, f in zip(shape, step, strict=True)]
     stops = [start + (1 if first else f) for start, f in zip(starts, step, strict=True)]
-    return holes_of_windows(holes, shape, starts, stops)
+    return holes_of_windows(holes, shape, starts, stops, met=met)
 
 
 def holes_of_windows(
-    holes: Sequence[Region], shape: Shape, starts: Sequence[Array], stops: Sequence[Array]
+    holes: Sequence[Region],
+    shape: Shape,
+    starts: Sequence[Array],
+    stops: Sequence[Array],
+    *,
+    met: bool = False,
 ) -> tuple[Region, ...]:
     """Return the holes of an image whose pixels are made from windows of another: those whose windows lie in holes.
 
@@ -84,6 +91,8 @@ def holes_of_windows(
         Of the source of ``shape``.
     starts, stops : sequence of ndarray of int
         First and last but one pixel of the source, for each pixel along each axis. Windows may reach beyond the end.
+    met : bool
+        Also those whose windows meet a hole.
 
     Examples
     --------
@@ -106,7 +115,8 @@ def holes_of_windows(
         changes = np.flatnonzero((np.diff(low) != 0) | (np.diff(high) != 0)) + 1
         ends = np.array([0, *changes, len(start)])
         lines = np.moveaxis(cells, axis, 0)
-        kept = [lines[low[i] : high[i]].all(axis=0) for i in ends[:-1]]
+        pieces = (lines[low[i] : high[i]] for i in ends[:-1])
+        kept = [piece.any(axis=0) if met else piece.all(axis=0) for piece in pieces]
         cells = np.moveaxis(np.array(kept), 0, axis)
         coarse.append(ends)
     return boxes_of(cells, coarse)

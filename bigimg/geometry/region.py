@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 
+from bigimg.geometry.axes import ORDER
 from bigimg.types import Region, Shape
 
 
@@ -102,6 +103,25 @@ def overlap(region: Region, other: Region) -> Region:
     """
     pairs = zip(region, other, strict=True)
     return tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in pairs)
+
+
+def on_all_axes(region: Region, dims: Sequence[str]) -> Region:
+    """Return ``region`` of an image with the axes ``dims`` along t, c, z, y and x: one pixel along those that it lacks.
+
+    >>> on_all_axes((slice(2, 5), slice(0, 4)), "yx")[1:4]
+    (slice(0, 1, None), slice(0, 1, None), slice(2, 5, None))
+    """
+    along = dict(zip(dims, region, strict=True))
+    return tuple(along.get(name, slice(0, 1)) for name in ORDER)
+
+
+def of_axes(dims: Sequence[str]) -> tuple[slice | int, ...]:
+    """Return the index that leaves the axes ``dims`` of an array with t, c, z, y and x, the others one pixel long.
+
+    >>> of_axes("zyx")
+    (0, 0, slice(None, None, None), slice(None, None, None), slice(None, None, None))
+    """
+    return tuple(slice(None) if name in dims else 0 for name in ORDER)
 
 
 def count(region: Region) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,12 +66,36 @@ class SpacingNote(str):
     """A note on the spacing that the file gives, or does not, along ``axes``; moot where a user gives another."""
 
     axes: str
+    listed: str
+    """The text before the names of the axes, of a note that ends with them."""
 
-    def __new__(cls, text: str, axes: str = "yx") -> SpacingNote:
+    def __new__(cls, text: str, axes: str = "yx", listed: str = "") -> SpacingNote:
         """Return the note."""
         note = super().__new__(cls, text)
-        note.axes = axes
+        note.axes, note.listed = axes, listed
         return note
+
+    @classmethod
+    def along(cls, text: str, axes: str) -> SpacingNote:
+        """Return a note that ends with the names of its axes.
+
+        >>> SpacingNote.along("1 is assumed along", "tz")
+        '1 is assumed along t and z'
+        """
+        return cls(f"{text} {' and '.join(axes)}", axes, text)
+
+    def without(self, given: Collection[str]) -> SpacingNote | None:
+        """Return what is left of the note where a user gives the spacing along some axes; None where nothing is."""
+        left = "".join(name for name in self.axes if name not in given)
+        if not left:
+            return None
+        return SpacingNote.along(self.listed, left) if self.listed else self
+
+
+def notes_beside(notes: Iterable[str], given: Collection[str]) -> tuple[str, ...]:
+    """Return what is left of ``notes`` where the spacing along the axes ``given`` is known otherwise."""
+    left = (note.without(given) if isinstance(note, SpacingNote) else note for note in notes)
+    return tuple(note for note in left if note is not None)
 
 
 @dataclass(frozen=True, slots=True)

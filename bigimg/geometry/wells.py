@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from bigimg.errors import UsageError
@@ -51,6 +52,28 @@ def well_place(name: str) -> WellPlace:
     for letter in found[1].upper():
         row = row * 26 + ord(letter) - ord("A") + 1
     return WellPlace(row - 1, int(found[2]) - 1)
+
+
+def well_and_field(series: str, wells: Sequence[str]) -> tuple[str, str] | None:
+    """Return which of the ``wells`` a text names, and its field; None where they have no such well.
+
+    >>> well_and_field("B/03/1", ["A/01", "B/03"]), well_and_field("b3", ["B/03"]), well_and_field("B/03", ["A/01"])
+    (('B/03', '1'), ('B/03', ''), None)
+    """
+    name, _, field = series.rpartition("/")
+    ways = ((series, ""), (name, field))
+    for well, inside in ways:
+        if well in wells:
+            return well, inside
+    places = dict[WellPlace, str]()
+    for path in wells:
+        with suppress(UsageError):  # rows and columns may have any names
+            places[well_place(path)] = path
+    for well, inside in ways:
+        with suppress(UsageError):
+            if (found := places.get(well_place(well))) is not None:
+                return found, inside
+    return None
 
 
 def column_width(spelled: Iterable[str]) -> int:

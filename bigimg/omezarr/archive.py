@@ -20,7 +20,7 @@ from pathlib import Path
 from bigimg.errors import InputError, one_line
 from bigimg.omezarr.documents import DOCUMENTS, most_bytes
 from bigimg.omezarr.objects import Listed, OpenObject
-from bigimg.omezarr.packed import first_documents
+from bigimg.omezarr.packed import first_documents, most_members
 from bigimg.places.unzip import DAMAGED, pieces_of
 from bigimg.system import files
 
@@ -42,12 +42,15 @@ class Archive:
         self._fd = files.open_to_read(path)
         weakref.finalize(self, os.close, self._fd)
         self._reading = threading.Lock()
-        self._first = first_documents(self._fd, os.fstat(self._fd).st_size)
-        self._directory = None if self._first is not None else zipfile.ZipFile(path)
+        length = os.fstat(self._fd).st_size
+        self._first = first_documents(self._fd, length)
+        self.most_members = most_members(self._fd, length)
+        """Known without the directory."""
+        self._directory: zipfile.ZipFile | None = None
 
     @property
     def _zip(self) -> zipfile.ZipFile:
-        """The directory; that of a file which begins with its documents is read when an object is asked for."""
+        """The directory, read when an object is asked for, or a document of a file that does not begin with them."""
         with self._reading:
             if self._directory is None:
                 try:

@@ -25,7 +25,7 @@ from bigimg.geometry.affine import as_affine, in_units
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.levels import same_place
 from bigimg.geometry.spec import Channel
-from bigimg.omezarr.finer import finer_of_json
+from bigimg.omezarr.finer import finer_of
 from bigimg.omezarr.manifest import Manifest, Record, attributes_of, check_small, read_object, record_of
 from bigimg.omezarr.metadata import ATTRIBUTES, MANIFEST, array_documents, dumps, group_documents
 from bigimg.omezarr.objects import Location
@@ -207,7 +207,9 @@ def _followed(written: Attributes, now: Attributes, file: str) -> Edited:
     levels = _levels(was, found)
     attributes = {**now, "bigimg": _block(written["bigimg"], was, found)}
     image = replace(_parsed(attributes, file), levels=levels, is_label=was.is_label)
-    changes = tuple(_changes(written, now, was, replace(found, levels=levels), found, _first(written)))
+    finer = finer_of(written["bigimg"])
+    level = "" if finer is None else f" of level {len(finer.shapes)}"
+    changes = tuple(_changes(written, now, was, replace(found, levels=levels), found, level))
     if not changes and now != written:
         changes = ("attributes are written otherwise, and mean the same",)
     return Edited(attributes, image, changes)
@@ -262,17 +264,17 @@ def _real(window: tuple[float, float], scaling: Sequence[float] | None) -> list[
 
 
 def changes_between(before: Attributes, after: Attributes, file: str) -> tuple[str, ...]:
-    """Return what differs between two attributes of an image, a line each."""
-    first = _first(before)
-    before, after = _of_all(before), _of_all(after)
-    was, found = _parsed(before, file), _parsed(after, file)
-    return tuple(_changes(before, after, was, found, found, first))
+    """Return what differs between two attributes of an image that bigimg wrote, a line each; places of level 0."""
+    was, found = (_with_level_0(_parsed(_of_all(each), file), each) for each in (before, after))
+    return tuple(_changes(_of_all(before), _of_all(after), was, found, found, ""))
 
 
-def _first(attributes: Attributes) -> int:
-    """Return which level of the image the first one is that is stored."""
-    finer = finer_of_json(attributes["bigimg"].get("source"))
-    return 0 if finer is None else len(finer.shapes)
+def _with_level_0(image: ImageMeta, attributes: Attributes) -> ImageMeta:
+    """Return ``image`` with its level 0 first, which is in the source where a store leaves it out."""
+    finer = finer_of(attributes["bigimg"])
+    if finer is None:
+        return image
+    return replace(image, levels=(LevelMeta("", finer.spacing, finer.origin), *image.levels))
 
 
 def _of_all(attributes: Attributes) -> Attributes:
@@ -281,10 +283,10 @@ def _of_all(attributes: Attributes) -> Attributes:
 
 
 def _changes(
-    written: Attributes, now: Attributes, was: ImageMeta, counts: ImageMeta, found: ImageMeta, first: int
+    written: Attributes, now: Attributes, was: ImageMeta, counts: ImageMeta, found: ImageMeta, level: str
 ) -> Iterator[str]:
     """Yield what differs between ``was`` and what ``counts`` of what was ``found``, a line each."""
-    yield from _of_places(was, counts, f" of level {first}" if first else "")
+    yield from _of_places(was, counts, level)
     astray = [
         level.path
         for level, right in zip(found.levels, counts.levels, strict=True)

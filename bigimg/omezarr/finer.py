@@ -50,8 +50,9 @@ class Finer:
         }
 
 
-def finer_of_json(block: Mapping[str, Any] | None) -> Finer | None:
-    """Return what :meth:`Finer.to_json` wrote; None of a store with all its levels."""
+def finer_of(ours: Mapping[str, Any]) -> Finer | None:
+    """Return what the block of bigimg in the attributes of an image says; None of a store with all its levels."""
+    block = ours.get("source")
     if block is None:
         return None
     access, options = dict(block["access"]), dict(block["options"])

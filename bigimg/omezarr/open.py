@@ -319,7 +319,8 @@ def _store(
     levels = (*_finer_levels(image, levels[0]), *levels)
     notes = (*image.notes, *more)
     if len(found) > 1:
-        notes += (f"one of {len(found)} images in the store: {few(found)}",)
+        ways = "choose with series=NAME, or convert each of them with into=FOLDER"
+        notes += (f"one of {len(found)} images in the store: {few(found)}; {ways}",)
     has_manifest = image.manifest is not None
     if not has_manifest:
         if not group and tree.folder is not None and (tree.folder.parent / GROUP).is_dir():

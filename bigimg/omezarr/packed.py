@@ -13,7 +13,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bigimg.errors import InputError
@@ -32,7 +32,10 @@ MEMBER = struct.Struct("<4s5H3I2H")
 """Local header of a member, in front of its name."""
 LOCKED_OR_LATER = 1 | 8
 """Flags of a member whose content is encrypted, or whose lengths follow it."""
-END = b"PK\5\6"
+ENTRY_BYTES = 46
+"""Of a member in the directory, in front of its name."""
+END, END_BYTES, FAR, FAR_BYTES = b"PK\5\6", 22, b"PK\6\7", 20
+"""The end of the file, in front of its comment; what is in front of that where the file is large."""
 TAIL_BYTES = 1 << 12
 """Bytes in which the end of the file is looked for, with its comment."""
 HEAD_BYTES = 1 << 18
@@ -82,9 +85,12 @@ def objects_below(folder: Path) -> dict[str, int]:
 
 def _place(key: str) -> tuple[object, ...]:
     """Return by what keys are sorted: documents before pixels, higher ones first, numbers by their value."""
-    document = key.rpartition("/")[2] == ATTRIBUTES[3]
     parts = [(int(part), part) if part.isdecimal() else (-1, part) for part in key.split("/")]
-    return (0, len(parts), parts) if document else (1, 0, parts)
+    return (0, len(parts), parts) if _is_document(key) else (1, 0, parts)
+
+
+def _is_document(key: str) -> bool:
+    return key.rpartition("/")[2] == ATTRIBUTES[3]
 
 
 def comment_of(version: str | None) -> bytes:
@@ -124,6 +130,26 @@ def first_documents(file: int, length: int) -> dict[str, bytes] | None:
     return None
 
 
+def most_members(file: int, length: int) -> int:
+    """Return how many members the open zip file has at most, by the length of its directory, which is not read.
+
+    Raises
+    ------
+    zipfile.BadZipFile
+        It has no end as zip files have it.
+    """
+    longest = FAR_BYTES + END_BYTES + (1 << 16)  # with the longest comment
+    tail = files.read_at(file, longest, max(0, length - longest))
+    at = tail.rfind(END)
+    if at < 0 or len(tail) < at + END_BYTES:
+        raise zipfile.BadZipFile("File is not a zip file")
+    size = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if size == 0xFFFFFFFF and tail[at - FAR_BYTES : at].startswith(FAR):
+        where = int.from_bytes(tail[at - 12 : at - 4], "little")
+        size = int.from_bytes(files.read_at(file, 8, where + 40), "little")
+    return min(size, length) // ENTRY_BYTES
+
+
 def _promises(end: bytes) -> bool:
     """Return whether the comment of a zip file, behind the mark of its ``end``, says that documents come first."""
     try:
@@ -134,13 +160,17 @@ def _promises(end: bytes) -> bool:
 
 
 def write_packed(
-    folder: Path, file: Path, version: str | None, advance: Callable[[int], None] | None = None
-) -> int:
-    """Pack the store in ``folder`` into the new ``file``, and return how many objects it holds.
+    folder: Path, objects: Mapping[str, int], file: Path, version: str | None,
+    advance: Callable[[int], None] | None = None,
+) -> None:  # fmt: skip
+    """Pack the store in ``folder`` into the new ``file``.
 
     Parameters
     ----------
-    folder, file : Path
+    folder : Path
+    objects : mapping of str to int
+        Those of :func:`objects_below`.
+    file : Path
     version : str, optional
         Of OME-Zarr; None for a hierarchy of zarr that is none.
     advance : callable, optional
@@ -149,9 +179,8 @@ def write_packed(
     Raises
     ------
     InputError
-        See :func:`objects_below`; or an object became longer or shorter meanwhile.
+        An object became longer or shorter meanwhile, or a document was edited.
     """
-    objects = objects_below(folder)
     with open(file, "xb") as out, zipfile.ZipFile(out, "w") as archive:
         archive.comment = comment_of(version)
         for key, length in objects.items():
@@ -166,4 +195,6 @@ def write_packed(
                         advance(len(piece))
             if written != length:
                 raise InputError(f"{folder / key}: changed while it was packed: pack the store again")
-    return len(objects)
+        for info in filter(lambda info: _is_document(info.filename), archive.infolist()):
+            if zlib.crc32((folder / info.filename).read_bytes()) != info.CRC:
+                raise InputError(f"{folder}: was edited while it was packed: pack it again")

@@ -25,7 +25,7 @@ from bigimg.geometry.spec import Channel, Scaling
 from bigimg.omezarr.codecs import codec_of, codec_of_compressor
 from bigimg.omezarr.documents import is_key
 from bigimg.omezarr.encoding import Encoding, encoding_v2, encoding_v3, numeric, text_type
-from bigimg.omezarr.finer import Finer, finer_of_json
+from bigimg.omezarr.finer import Finer, finer_of
 from bigimg.omezarr.metadata import FORMAT, array_metadata, array_metadata_v2
 from bigimg.omezarr.shard import ShardLayout
 from bigimg.types import Array, Convention, DType, Json, Kind, Padding, Region, Shape
@@ -327,7 +327,7 @@ def _own(block: Any, source: str) -> dict[str, Any]:
         "padding": of_json(block.get("padding")),
         "missing": boxes_of_json(block.get("missing")),
         "method": block.get("method"),
-        "finer": finer_of_json(block.get("source")),
+        "finer": finer_of(block),
     }
 
 

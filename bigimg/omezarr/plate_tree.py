@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bigimg.errors import InputError, UsageError, counted, few
-from bigimg.geometry.wells import well_place
+from bigimg.geometry.wells import well_and_field
 from bigimg.omezarr.plates import FieldMeta, PlateMeta, WellMeta, is_plate, is_well, parse_plate, parse_well
 from bigimg.omezarr.tree import Tree, join
 
@@ -44,21 +44,11 @@ def well_named(plate: PlateMeta, name: str, *, source: str) -> WellMeta:
     UsageError
         The plate has no such well.
     """
-    found = next((well for well in plate.wells if well.path == name), None)
-    if found is None:
-        by_place = {}
-        for well in plate.wells:
-            try:
-                by_place[well_place(well.path)] = well
-            except UsageError:  # rows and columns may have any names
-                continue
-        try:
-            found = by_place.get(well_place(name))
-        except UsageError:
-            found = None
-    if found is None:
+    paths = [well.path for well in plate.wells]
+    found = well_and_field(name, paths)
+    if found is None or found[1]:
         raise UsageError(f"{source}: no well {name!r:.80}; there are {wells_text(plate)}")
-    return found
+    return plate.wells[paths.index(found[0])]
 
 
 def field_named(tree: Tree, plate: PlateMeta, series: int | str | None) -> str:
@@ -75,16 +65,31 @@ def field_named(tree: Tree, plate: PlateMeta, series: int | str | None) -> str:
         first = f"{plate.wells[0]}/0"
         ways = [f"name one field, as {tree.where(first)}", f"choose it by series='{first}'"]
         raise InputError(f"{tree.path}: a plate of {wells_text(plate)}:", ways=ways)
-    name, _, field = series.rpartition("/")
-    try:
-        well = well_named(plate, series, source=tree.path)
-        field = ""
-    except UsageError:
-        well = well_named(plate, name, source=tree.path)
-    paths = [each.path for each in fields_of(tree, well.path)]
-    if field and field not in paths:
+    well, field = well_and_field(series, [each.path for each in plate.wells]) or (None, "")
+    if well is None:
+        raise UsageError(f"{tree.path}: no field {series!r:.80}; there are {wells_text(plate)}")
+    return field_in(tree, well, field or None)
+
+
+def field_in(tree: Tree, well: str, field: int | str | None) -> str:
+    """Return the path in the plate of a field of the well at the path ``well``; None is its first one.
+
+    Parameters
+    ----------
+    field : int or str, optional
+        Its path, or its number where no path is one.
+
+    Raises
+    ------
+    UsageError
+        There is no such field.
+    """
+    paths = [each.path for each in fields_of(tree, well)]
+    if isinstance(field, int) and not any(map(str.isdecimal, paths)) and 0 <= field < len(paths):
+        field = paths[field]
+    if field is not None and str(field) not in paths:
         raise UsageError(f"{tree.path}: no field {field!r:.80} in well {well}; there are {few(paths)}")
-    return join(well.path, field or paths[0])
+    return join(well, paths[0] if field is None else str(field))
 
 
 def wells_text(plate: PlateMeta) -> str:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from bigimg.geometry.levels import Level
 from bigimg.geometry.spec import ImageSpec
-from bigimg.omezarr.finer import finer_of_json
+from bigimg.omezarr.finer import finer_of
 from bigimg.omezarr.metadata import Windows, image_attributes
 from bigimg.omezarr.parse import ome_block
 from bigimg.types import Method, Version
@@ -46,7 +46,7 @@ def revised(
     found = copy.deepcopy(dict(attributes))
     made: Mapping[str, Any] = image_attributes(
         spec, levels, method=method, name="", windows=windows, version=version,
-        finer=finer_of_json(found["bigimg"].get("source")),
+        finer=finer_of(found["bigimg"]),
     )  # fmt: skip
     theirs, ours = cast(dict[str, Any], ome_block(found)), ome_block(made)
     _place(theirs["multiscales"][0], ours["multiscales"][0])

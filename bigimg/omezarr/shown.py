@@ -1,4 +1,4 @@
-"""How an image is shown first: windows, visible channels and colours of ids that go along to another store."""
+"""How an image is shown first: windows, visible channels and colours of ids, which go along from store to store."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bigimg.types import Json
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What goes along from one store to another."""
+    """What goes along from one store to another, or is asked for."""
 
-    windows: tuple[tuple[float, float], ...] = ()
-    """One for each channel, in stored values; none where the store does not have all."""
+    windows: tuple[tuple[float, float] | None, ...] = ()
+    """One for each channel, in stored values, None for one that the pixels say; empty where they say all."""
     active: tuple[bool, ...] = ()
     """One for each channel."""
     label: Mapping[str, Json] = field(default_factory=dict)

@@ -33,7 +33,7 @@ from bigimg.omezarr.parse import ArrayMeta, ImageMeta
 from bigimg.omezarr.pixels import AHEAD_CHUNK_BYTES, AT_ONCE, INDEX_CACHE_BYTES, ChunkPixels, ShardPixels
 from bigimg.omezarr.tree import Tree, join
 from bigimg.omezarr.web import AHEAD_BYTES, Web
-from bigimg.reader import Access, Reader, files_of
+from bigimg.reader import Access, Reader, check_source, files_of, open_source_of
 from bigimg.types import Array, DType, Kind, Region, Shape
 
 WEB_BYTES = 56 << 20
@@ -220,7 +220,7 @@ class StoreReader:
 
     def open_source(self) -> None:
         """Open the source of a level that is not stored, so that ``access`` is what that costs."""
-        getattr(self._of_source, "open", lambda: None)()
+        open_source_of(self._of_source)
 
     @property
     def access(self) -> Access:
@@ -290,7 +290,7 @@ class StoreReader:
         ------
         InputError
         """
-        getattr(self._of_source, "check", lambda: None)()
+        check_source(self._of_source)
 
     def _open(self) -> ShardPixels | ChunkPixels:
         store, meta, path = self.store, self._array, self.store.levels[self.level].path

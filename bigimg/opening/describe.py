@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bigimg.errors import MissingExtraError
+from bigimg.errors import MissingExtraError, counted
 from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import axis_codes
 from bigimg.geometry.region import count
 from bigimg.planning.memory import human_bytes
-from bigimg.reader import CHOOSE_PART, Reader, parts_of
+from bigimg.reader import CHOOSE_PART, Reader, coarser_of, parts_of
 from bigimg.readers.allowed import public_and_private
 from bigimg.readers.registry import find_format
 from bigimg.types import Shape
@@ -120,7 +120,7 @@ def describe(reader: Reader) -> Info:
         series=() if store is None or len(store.series) < 2 else store.series,
         missing=sum(map(count, spec.missing)),
         private=(*spec.private, *public_and_private(spec.meta)[1]),
-        notes=(*_complex(reader), *spec.notes, *spec.of_source),
+        notes=(*_complex(reader), *_coarser(reader), *spec.notes, *spec.of_source),
         statistics=None if store is None else _statistics(store),
     )
 
@@ -130,6 +130,15 @@ def _complex(reader: Reader) -> tuple[str, ...]:
     if not parts_of(reader):
         return ()
     return (f"its values are complex, two {reader.spec.dtype} each; to read them choose {CHOOSE_PART}",)
+
+
+def _coarser(reader: Reader) -> tuple[str, ...]:
+    """Return the note about coarser levels that the file has."""
+    if not (count := len(coarser_of(reader))):
+        return ()
+    return (
+        f"the file has {counted(count, 'level')} of lower resolution: levels='source' takes them if they are means",
+    )
 
 
 def _spacing(dims: Sequence[str], spacing: Sequence[float]) -> tuple[float | None, ...]:

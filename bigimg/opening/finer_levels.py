@@ -8,9 +8,8 @@ histogram; if the source is gone or has changed, reading a level that it has is 
 from __future__ import annotations
 
 import os
-import threading
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError, without_remedy
 from bigimg.omezarr.finer import Finer
@@ -19,6 +18,7 @@ from bigimg.opening.sources import Asked, open_place
 from bigimg.pyramid.made_level import made_levels
 from bigimg.reader import Access, Reader, as_kind, as_part
 from bigimg.readers.digest import files_digest, source_digest
+from bigimg.system.shared import Shared
 from bigimg.types import Array, Json, Method, Region
 
 
@@ -66,8 +66,7 @@ class SourceLevel:
         if folder is not None:
             beside = os.path.dirname(os.path.abspath(folder))
             self.source = os.path.normpath(os.path.join(os.path.realpath(beside), finer.path))
-        self._reader: Reader | None = None
-        self._lock = threading.Lock()
+        self._reader: Shared[Reader] = Shared()
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -77,7 +76,7 @@ class SourceLevel:
     @property
     def access(self) -> Access:
         """That of the source once it is open; until then as the store says it, so that it need not be opened."""
-        return self._finer.access if self._reader is None else self._reader.access
+        return self._finer.access if (reader := self._reader.value) is None else reader.access
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``.
@@ -87,20 +86,17 @@ class SourceLevel:
         InputError
             The source is gone, or is not what was converted.
         """
-        return self.open().read(region)
+        return self._opened().read(region)
 
-    def open(self) -> Reader:
-        """Return the reader of the source, once that is compared with what was converted.
+    def open_source(self) -> None:
+        """Open the source, and compare it with what was converted.
 
         Raises
         ------
         InputError
             It is gone, or is another one.
         """
-        with self._lock:
-            if self._reader is None:
-                self._reader = self._opened()
-            return self._reader
+        self._opened()
 
     def check(self) -> None:
         """Refuse a source that is gone or has another size; nothing is opened.
@@ -127,12 +123,14 @@ class SourceLevel:
 
     def close(self) -> None:
         """Let go of the source; a later read opens it again."""
-        reader, self._reader = self._reader, None
-        if reader is not None:
+        if (reader := self._reader.take()) is not None:
             reader.close()
 
     def _opened(self) -> Reader:
-        """Return a reader of the source."""
+        return self._reader.get(self._compared)
+
+    def _compared(self) -> Reader:
+        """Return a reader of the source, if that is what was converted."""
         self.check()
         if self._finer.digest["files"] == 1 and os.path.isfile(self.source):
             self._compare(
@@ -182,10 +180,3 @@ class SourceLevel:
 
     def _says(self, what: str) -> str:
         return f"{self._store}: {_named(self._first)} read from {what}; level={self._first} can be opened"
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_lock"} | {"_reader": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from bigimg.errors import UsageError
 from bigimg.geometry.levels import checked_level, level_names, smallest
+from bigimg.opening.own_levels import OwnLevel
 from bigimg.reader import Reader
 
 if TYPE_CHECKING:
@@ -77,6 +79,12 @@ def levels_of_reader(reader: Reader) -> Levels[Reader]:
     """Return a reader of each level, beginning with that of ``reader``."""
     from bigimg.omezarr.store import StoreReader
 
+    if isinstance(reader, OwnLevel):
+        return Levels(
+            len(reader.readers) - reader.level,
+            lambda level: replace(reader, level=reader.level + level) if level else reader,
+            reader.source,
+        )
     if not isinstance(reader, StoreReader):
         return Levels(1, lambda _: reader, reader.source)
     store, first = reader.store, reader.level

@@ -10,7 +10,7 @@ from functools import partial
 
 from bigimg.errors import BudgetError, InputError, InputNotFoundError, MissingExtraError
 from bigimg.geometry.spec import ImageSpec
-from bigimg.reader import Access, Reader, as_kind, as_part, parts_of
+from bigimg.reader import Access, Reader, as_kind, as_part, coarser_of, parts_of
 from bigimg.types import Array, Part, Region
 
 
@@ -72,6 +72,21 @@ class LocalCopyReader:
         reopen = self.reopen and partial(_reopen_part, self.reopen, part)
         return replace(self, inner=as_part(self.inner, part), reopen=reopen)
 
+    @property
+    def coarser(self) -> tuple[Callable[[], LocalCopyReader], ...]:
+        """What opens each coarser level of the copy."""
+        return tuple(partial(self._at_level, number) for number in range(len(coarser_of(self.inner))))
+
+    def _at_level(self, number: int) -> LocalCopyReader:
+        with naming(self.path, self.source, self.on_damage):
+            inner = coarser_of(self.inner)[number]()
+        return replace(self, inner=inner, reopen=self.reopen and partial(_reopen_level, self.reopen, number))
+
+    @property
+    def lossy(self) -> bool:
+        """Whether the copy may not give back the pixels that went in."""
+        return bool(getattr(self.inner, "lossy", False))
+
     def close(self) -> None:
         """Let go of files; the copy stays for a later read, as long as this reader lives."""
         self.inner.close()
@@ -84,6 +99,10 @@ class LocalCopyReader:
 
 def _reopen_indices(reopen: Callable[[], Reader]) -> Reader:
     return as_kind(reopen(), "labels")
+
+
+def _reopen_level(reopen: Callable[[], Reader], number: int) -> Reader:
+    return coarser_of(reopen())[number]()
 
 
 def _reopen_part(reopen: Callable[[], Reader], part: Part) -> Reader:

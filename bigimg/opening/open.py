@@ -23,25 +23,23 @@ from bigimg.geometry.units import asked_unit
 from bigimg.lazy.leaves import real_dtype, scaled
 from bigimg.opening.coordinates import coordinate_bytes
 from bigimg.opening.data_array import checked_chunks, completed, label, to_labelled
-from bigimg.opening.describe import Info, describe
 from bigimg.opening.levels import Levels, is_pyramid, is_tree, levels_of_reader, levels_of_tree
-from bigimg.opening.plate_info import PlateInfo, plate_at, plate_info, source_info
+from bigimg.opening.own_levels import taken
 from bigimg.opening.sources import (
     Asked,
     is_place,
     may_be_store,
     no_file_there,
     open_place,
-    plate_among,
     zipped_store,
 )
 from bigimg.places.address import is_store_url, other_scheme, redacted
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
-from bigimg.reader import Reader, as_part, parts_of
+from bigimg.reader import Reader, as_part, check_source
 from bigimg.readers.arrays.array import ArrayReader, checked_world, is_computed, read_labelled
 from bigimg.readers.registry import no_options
 from bigimg.system.processes import usable_cpus
-from bigimg.types import Array, Opening
+from bigimg.types import Array, FromSource, Opening
 
 if TYPE_CHECKING:
     import xarray
@@ -79,10 +77,10 @@ def open_source(source: Source, *, progress: object = None, **opening: Unpack[Op
     UsageError
         ``source`` is none of these, or an option means nothing for it.
     """
-    return as_part(_opened(source, Asked(opening, progress)), opening.get("part"))
+    return as_part(opened(source, Asked(opening, progress)), opening.get("part"))
 
 
-def _opened(source: Source, asked: Asked) -> Reader:
+def opened(source: Source, asked: Asked) -> Reader:
     """Return a reader of ``source``; of complex values no part is chosen yet."""
     if is_place(source):
         if isinstance(source, str | os.PathLike):
@@ -124,6 +122,7 @@ def open(
     memory: Memory = None,
     raw: bool = False,
     chunks: Pixels | None = None,
+    levels: FromSource | None = None,
     **opening: Unpack[Opening],
 ) -> xarray.DataArray:
     """Return the image in ``source`` as a lazy DataArray; no pixel is read.
@@ -141,6 +140,9 @@ def open(
     chunks : int, str, sequence or mapping, optional
         Pixels of a dask block, instead of what fits the budget: one number for all axes of space, one for each axis,
         or by name, as ``64``, ``"64"``, ``(1, 64, 64)`` or ``"y=512,x=512"``; -1 is all of an axis.
+    levels : {"source"}, optional
+        Take the coarser levels that a file has itself, as slides do, if they are means: some places of each are read
+        and compared with the level below.
     **opening
         series, part, insecure, max_download, on_gap, tilt, allow_partial, axis, pattern, axes, pages, plate: see
         :class:`bigimg.types.Opening`.
@@ -154,7 +156,7 @@ def open(
     InputNotFoundError, UnknownFormatError, InputError
         There is nothing, or nothing that can be read.
     UsageError
-        There is no such level or series.
+        There is no such level or series, or the file has no levels.
     BudgetError
         The source must be decoded whole, and that does not fit.
     """
@@ -163,12 +165,12 @@ def open(
     if is_tree(source):
         source = levels_of_tree(source)[level]
     elif _is_read(source):
-        reader = levels_of_source(source, **opening)[level]
-        getattr(reader, "check", lambda: None)()  # a level of which the source is gone
+        reader = levels_of_source(source, levels=levels, **opening)[level]
+        check_source(reader)
         return _labelled(reader, memory, raw=raw, chunks=chunks)
     else:
         checked_level(level, 1, "array")
-    refuse_options(opening)
+    refuse_options(opening, levels)
     image = completed(source) if isinstance(source, xarray.DataArray) else from_array(source)
     if chunks is not None:
         wanted = checked_chunks(chunks, read_labelled(image).spec) or ()
@@ -176,10 +178,13 @@ def open(
     return native(image)
 
 
-def open_pyramid(source: Source, *, memory: Memory = None, **opening: Unpack[Opening]) -> xarray.DataTree:
+def open_pyramid(
+    source: Source, *, memory: Memory = None, levels: FromSource | None = None, **opening: Unpack[Opening]
+) -> xarray.DataTree:
     """Return all levels of the image in ``source``: ``scale0`` to ``scaleN``, each with the variable ``image``.
 
-    A source without levels has ``scale0`` alone. The options are those of :func:`open`.
+    A source without levels has ``scale0`` alone, and so has a file, unless ``levels="source"`` takes the levels that it
+    has itself. The options are those of :func:`open`.
 
     Raises
     ------
@@ -189,9 +194,9 @@ def open_pyramid(source: Source, *, memory: Memory = None, **opening: Unpack[Ope
     import xarray
 
     if is_pyramid(source):
-        refuse_options(opening)
+        refuse_options(opening, levels)
         return source
-    images = open_levels(source, memory=memory, **opening)
+    images = open_levels(source, memory=memory, levels=levels, **opening)
     base = images.base.attrs
     about = {"source": base.get("source", "array"), "kind": base.get("kind", "image")}
     nodes: dict[str, xarray.Dataset] = {"/": xarray.Dataset(attrs=about)}
@@ -279,49 +284,28 @@ def from_array(
     return to_labelled(reader, block_bytes=BLOCK_BYTES)
 
 
-def info(source: Source, **opening: Unpack[Opening]) -> Info | PlateInfo:
-    """Return what ``source`` is and how it can be read; neither pixels nor xarray are needed for it.
-
-    The options are those of :func:`open`. Of a plate the wells are told, unless a field is chosen by ``series``.
-
-    Raises
-    ------
-    InputNotFoundError, UnknownFormatError, InputError
-        There is nothing, or nothing that can be read.
-    """
-    if (plate := plate_at(source, Asked(opening))) is not None:
-        return plate_info(plate[0].path, plate[1])
-    whole = isinstance(source, str | os.PathLike) and opening.get("series") is None
-    if whole and (found := plate_among(os.fspath(source), Asked(opening))) is not None:
-        return source_info(found)
-    part, reader = opening.get("part"), _opened(source, Asked(opening))
-    if part is not None or not parts_of(reader):
-        reader = as_part(reader, part)
-    try:
-        return describe(reader)
-    finally:
-        if reader is not source:
-            reader.close()
-
-
 def levels_of_source(
-    source: Source, *, progress: object = None, **opening: Unpack[Opening]
+    source: Source,
+    *,
+    progress: object = None,
+    levels: FromSource | None = None,
+    **opening: Unpack[Opening],
 ) -> Levels[Reader]:
     """Return a reader of each level of ``source``; ``opening`` are options of :class:`bigimg.types.Opening`.
 
     Raises
     ------
     InputNotFoundError, UnknownFormatError, InputError, UsageError
-        As :func:`open_source`.
+        As :func:`open_source`, and as :func:`open` with ``levels="source"``.
     """
     if is_tree(source):
-        refuse_options(opening)
+        refuse_options(opening, levels)
         return levels_of_tree(source).map(read_labelled)
-    return levels_of_reader(open_source(source, progress=progress, **opening))
+    return levels_of_reader(taken(open_source(source, progress=progress, **opening), levels))
 
 
 def open_levels(
-    source: Source, *, memory: Memory = None, **opening: Unpack[Opening]
+    source: Source, *, memory: Memory = None, levels: FromSource | None = None, **opening: Unpack[Opening]
 ) -> Levels[xarray.DataArray]:
     """Return the image of each level of ``source``, which is opened when it is used; an array has one level.
 
@@ -334,8 +318,10 @@ def open_levels(
 
     tree, array = is_tree(source), isinstance(source, xarray.DataArray)
     if not (tree or array) and _is_read(source):
-        return levels_of_source(source, **opening).map(lambda reader: _labelled(reader, memory))
-    refuse_options(opening)
+        return levels_of_source(source, levels=levels, **opening).map(
+            lambda reader: _labelled(reader, memory)
+        )
+    refuse_options(opening, levels)
     if tree:
         return levels_of_tree(source)
     image = source if array else native(from_array(source))
@@ -367,9 +353,11 @@ def _labelled(
     return to_labelled(reader, raw=raw, block_bytes=block_bytes, chunks=chunks)
 
 
-def refuse_options(opening: Opening) -> None:
+def refuse_options(opening: Opening, levels: FromSource | None = None) -> None:
     """Refuse options of a source for an array, which is open already."""
     Asked(opening).refuse()
+    if levels is not None:
+        raise UsageError(f"array: levels={levels!r} is for files that hold coarser levels; leave it out")
     if (part := opening.get("part")) is not None:
         raise UsageError(f"array: part={part!r} is for files; take the part of the array, as numpy.abs does")
 

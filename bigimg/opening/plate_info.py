@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from bigimg.errors import InputError, counted
-from bigimg.opening.sources import Asked, is_place, may_be_store, zipped_store
-from bigimg.places.address import is_store_url
+from bigimg.errors import counted
 from bigimg.readers.plates.source import PlateSource, laid_out
 
 if TYPE_CHECKING:
     from bigimg.omezarr.plates import PlateMeta
-    from bigimg.omezarr.tree import Tree
 
 MOST_DRAWN = 60
 """Columns of a plate that is drawn."""
@@ -77,36 +73,6 @@ def source_info(plate: PlateSource) -> PlateInfo:
         acquisitions=tuple(name or str(number) for number, name in plate.acquisitions),
         field_labels=layout.told,
     )
-
-
-def plate_at(source: Any, asked: Asked) -> tuple[Tree, PlateMeta] | None:
-    """Return the plate that ``source`` is a path or an address of; None for anything else.
-
-    Raises
-    ------
-    InputError
-        It is a plate, and its metadata make no sense.
-    """
-    if not isinstance(source, str | os.PathLike) or not is_place(source) or asked.series is not None:
-        return None
-    name = os.fspath(source)
-    tree = zipped_store(name, asked)
-    if tree is None:
-        stored = os.path.isdir(name) or name.lower().endswith((".ozx", ".zip")) or is_store_url(name)
-        if not (stored and may_be_store(name)):
-            return None
-        from bigimg.omezarr.tree import tree_of
-
-        try:
-            tree = tree_of(name)
-            if tree.node("") is None:
-                return None
-        except (InputError, OSError, ValueError, ImportError):  # whoever opens it says what is wrong
-            return None
-    from bigimg.omezarr.plate_tree import plate_of
-
-    meta = plate_of(tree)
-    return None if meta is None else (tree, meta)
 
 
 def _lines(info: PlateInfo) -> Iterator[str]:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlsplit
 
-from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError
+from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError, few
 from bigimg.opening.local_copy import LocalCopyReader, naming
 from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_dataset, split_member
 from bigimg.planning.memory import as_bytes
@@ -233,14 +233,25 @@ def _opened_copy(path: str, shown: str, asked: Asked, copy: object, *more: Any) 
     """Return a reader of the copy at ``path``; ``more`` are the other fields of a LocalCopyReader."""
     with naming(path, shown, *more[:1]):
         if os.path.isdir(path):
-            from bigimg.readers.folders.folder import open_folder
-
-            reader: Reader = open_folder(path, series=asked.series, **asked.of_readers)
+            reader: Reader = _opened_folder(path, asked)
             title = str(getattr(reader, "format", "folder"))
         else:
             reader = open_file(path, series=asked.series, **asked.of_readers)
             title = find_format(path).title
     return LocalCopyReader(reader, shown, path, title, copy, *more)
+
+
+def _opened_folder(path: str, asked: Asked) -> Reader:
+    """Return a reader of a folder that was inside a zip file."""
+    from bigimg.readers.folders.folder import open_folder
+    from bigimg.readers.plates.source import open_field
+
+    if (plate := plate_among(path, asked)) is None:
+        return open_folder(path, series=asked.series, **asked.of_readers)
+    if asked.series is None:
+        ways = ["choose one field, as by series='B03/0'", "unpack it for a plate of all"]
+        raise InputError(f"{path}: a plate inside a zip file:", ways=ways)
+    return open_field(plate, asked.series)
 
 
 def may_be_store(source: str | os.PathLike[str]) -> bool:
@@ -275,7 +286,7 @@ def _unchosen(archive: str) -> InputError:
     """Return the error about a zip file without the name of a member."""
     from pathlib import Path
 
-    from bigimg.places.unzip import few, members
+    from bigimg.places.unzip import members
 
     names = members(Path(archive), shown=archive)
     return InputError(

@@ -293,8 +293,8 @@ def build_pyramid(
     UsageError
         ``levels`` is below 1, ``halve`` names an axis that is not there or none of space, or the method is unknown.
     """
-    if levels is not None and levels < 1:
-        raise UsageError(f"levels={levels}: give at least 1, the full resolution")
+    if isinstance(levels, str) or (levels is not None and levels < 1):
+        raise UsageError(f"levels={levels!r}: give at least 1, the full resolution")
     found = image(img, memory=memory, **opening)
     how = method_for(found, method)
     axes = [axis for axis in coordinates.axes_of(found) if axis.name in found.dims]

@@ -14,10 +14,13 @@ from bigimg.opening import coordinates
 from bigimg.opening.levels import Levels, levels_of_reader
 from bigimg.opening.open import Memory, Source, open_levels
 from bigimg.opening.open import open as open_image
+from bigimg.opening.own_levels import OwnLevel
 from bigimg.ops.derived import image as labelled
 from bigimg.reader import Reader
-from bigimg.types import Opening
+from bigimg.types import FromSource, Opening
 
+LEVELS = (StoreReader, OwnLevel)
+"""Readers of a level that know the others."""
 FINER = 4
 """How many times more pixels a level has than what is made from it: it was rounded, and its windows are cut."""
 
@@ -32,9 +35,9 @@ def finer_level(levels: Levels[xarray.DataArray], target: Mapping[str, int]) -> 
 
 
 def levels_of(
-    source: Source, *, memory: Memory = None, **opening: Unpack[Opening]
+    source: Source, *, memory: Memory = None, levels: FromSource | None = None, **opening: Unpack[Opening]
 ) -> Levels[xarray.DataArray]:
-    """Return the levels of ``source``; if it is an array as it was opened, those of its store.
+    """Return the levels of ``source``; if it is an array as it was opened, those of its store or file.
 
     Raises
     ------
@@ -43,12 +46,12 @@ def levels_of(
     """
     if isinstance(source, Levels):
         return source
-    levels = open_levels(source, memory=memory, **opening).map(labelled)
-    pixels = opened_pixels(levels.base) if isinstance(source, xarray.DataArray) else None
+    found = open_levels(source, memory=memory, levels=levels, **opening).map(labelled)
+    pixels = opened_pixels(found.base) if isinstance(source, xarray.DataArray) else None
     reader = None if pixels is None else pixels.reader
-    if pixels is None or not isinstance(reader, StoreReader) or not as_opened(levels.base, reader):
-        return levels
-    image, raw = levels.base, pixels.scaling != reader.spec.scaling
+    if pixels is None or not isinstance(reader, LEVELS) or not as_opened(found.base, reader):
+        return found
+    image, raw = found.base, pixels.scaling != reader.spec.scaling
     named = {name: image.coords[name] for name in ("c", "color") if name in image.coords}
 
     def opened(each: Reader) -> xarray.DataArray:
@@ -59,8 +62,8 @@ def levels_of(
     return levels_of_reader(reader).map(opened)
 
 
-def as_opened(image: xarray.DataArray, reader: StoreReader) -> bool:
-    """Return whether the array has the geometry of its store; otherwise the levels of the store do not fit it."""
+def as_opened(image: xarray.DataArray, reader: Reader) -> bool:
+    """Return whether the array has the geometry of its source; otherwise the levels of that do not fit it."""
     axes = [axis for axis in reader.spec.axes if axis.name != "c"]
     return all(
         math.isclose(now.spacing, axis.spacing)

@@ -19,11 +19,16 @@ from bigimg.ops.derived import image as labelled
 from bigimg.ops.levels import finer_level, levels_of
 from bigimg.ops.resizing import resized
 from bigimg.ops.upright import upright
-from bigimg.types import Array, Convention, Opening
+from bigimg.types import Array, Convention, FromSource, Opening
 
 
 def thumbnail(
-    img: Source, max_size: int = 512, *, memory: Memory = None, **opening: Unpack[Opening]
+    img: Source,
+    max_size: int = 512,
+    *,
+    memory: Memory = None,
+    levels: FromSource | None = None,
+    **opening: Unpack[Opening],
 ) -> Array:
     """Return a small picture of ``img`` in true aspect, of its own type; of a volume its middle plane.
 
@@ -34,7 +39,7 @@ def thumbnail(
     img : DataArray, DataTree, Store, path or anything that opens
     max_size : int
         Pixels of the longer side at most; a smaller image is not enlarged.
-    memory, **opening :
+    memory, levels, **opening :
         As in :func:`bigimg.open`.
 
     Returns
@@ -51,7 +56,7 @@ def thumbnail(
         raise UsageError(
             f"max_size={max_size!r}: give a whole number, for a thumbnail has at least 1 pixel a side"
         )
-    flat, whole = flat_level(img, max_size, memory=memory, **opening)
+    flat, whole = flat_level(img, max_size, memory=memory, levels=levels, **opening)
     pixels: Array = computed(shrunk(flat, max_size, whole)).to_numpy()
     return pixels
 
@@ -62,15 +67,16 @@ def flat_level(
     convention: Convention | None = None,
     *,
     memory: Memory = None,
+    levels: FromSource | None = None,
     **opening: Unpack[Opening],
 ) -> tuple[xarray.DataArray, xarray.DataArray]:
     """Return the middle plane (c, y, x), upright, of the level that a thumbnail is made from; and of level 0."""
-    levels = levels_of(img, memory=memory, **opening)
+    found = levels_of(img, memory=memory, levels=levels, **opening)
     number = 0
-    if len(levels) > 1:
+    if len(found) > 1:
         sides = ("y", "x")
-        number = finer_level(levels, dict(zip(sides, size_of(levels.base, max_size, sides), strict=True)))
-    flat, whole = (upright(_middle(each), convention) for each in (levels[number], levels.base))
+        number = finer_level(found, dict(zip(sides, size_of(found.base, max_size, sides), strict=True)))
+    flat, whole = (upright(_middle(each), convention) for each in (found[number], found.base))
     return flat, whole
 
 

@@ -12,11 +12,11 @@ import shutil
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from bigimg.errors import InputError, InputNotFoundError, OutputError, reading
+from bigimg.errors import InputError, InputNotFoundError, OutputError, few, reading
 from bigimg.places.cache import TemporaryCopy, TemporaryFolder, writing
 
 PIECE_BYTES = 1 << 20
@@ -95,11 +95,6 @@ def members(archive: Path, *, shown: str) -> list[str]:
     """
     with unzipping(shown), zipfile.ZipFile(archive) as opened:
         return [info.filename for info in opened.infolist() if not info.is_dir()]
-
-
-def few(names: Sequence[str], most: int = 6) -> str:
-    """Return up to ``most`` names for a message."""
-    return ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
 
 
 def _wanted(opened: zipfile.ZipFile, member: str, shown: str) -> tuple[list[zipfile.ZipInfo], bool]:

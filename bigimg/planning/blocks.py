@@ -28,6 +28,10 @@ from bigimg.types import Method, Region, Shape
 MOST_REREAD = 1.3
 """How often a source chunk may be decoded on average; above this number bands are read instead of blocks."""
 
+WIDE_BYTES = 48_000_000
+"""Rows of blocks of more bytes are read in two halves where a source is ``wide``. That takes half of the memory, and no
+more CPU time was measured: bands of this size are new pages for each read, which cost as much as copying twice."""
+
 
 @dataclass(frozen=True, slots=True)
 class LevelPlan:
@@ -140,13 +144,16 @@ def plan_traversal(spec: ImageSpec, access: Access, block: Shape) -> Traversal:
     if access.kind == "whole":
         return Traversal("blocks", block, 1.0)
     band = list(block)
-    if access.wide:
-        band[-1] = -(-spec.shape[-1] // block[-1]) * block[-1]
     times = [_times(*axis) for axis in zip(spec.shape, spec.chunks, band, strict=True)]
     while math.prod(times) > MOST_REREAD:
         worst = max(range(len(band)), key=lambda i: times[i])
         band[worst] = min(band[worst] * 2, -(-spec.shape[worst] // block[worst]) * block[worst])
         times[worst] = _times(spec.shape[worst], spec.chunks[worst], band[worst])
+    if access.wide:
+        row = -(-spec.shape[-1] // block[-1])
+        held = math.prod(map(min, (*band[:-1], row * block[-1]), spec.shape)) * spec.dtype.itemsize
+        band[-1] = block[-1] * (row if held <= WIDE_BYTES else -(-row // 2))
+        times[-1] = _times(spec.shape[-1], spec.chunks[-1], band[-1])
     return Traversal("blocks" if tuple(band) == block else "bands", tuple(band), math.prod(times))
 
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from bigimg.errors import BudgetError
 from bigimg.geometry.spec import ImageSpec
 from bigimg.planning.blocks import halve, ordered_band, plan_traversal
+from bigimg.planning.lines import MemoryLine, largest, process_line, spare_line
 from bigimg.planning.memory import human_bytes
-from bigimg.planning.plan import SCRATCH_STRIP_BYTES, MemoryLine, largest, process_line, spare_line
+from bigimg.planning.plan import SCRATCH_STRIP_BYTES
 from bigimg.planning.room import ADVICE_MARGIN
 from bigimg.pyramid.kernels import SCRATCH_BYTES
 from bigimg.pyramid.partial import PIECE, histogram_bins

@@ -19,7 +19,15 @@ from bigimg.geometry.lengths import (
     read_lengths,
     read_pixels,
 )
-from bigimg.geometry.spec import Channel, ImageSpec, SpacingNote
+from bigimg.geometry.spec import ImageSpec, notes_beside
+from bigimg.planning.channels import (
+    NamedWindows,
+    Windows,
+    channel_colors,
+    channel_names,
+    channel_windows,
+    described_channels,
+)
 from bigimg.planning.memory import budget_bytes
 from bigimg.readers.allowed import CHANNEL_NAMES, named_as_in_file, public_and_private
 from bigimg.types import CodecName, Json, Kind, Method, Shape, Version
@@ -63,6 +71,10 @@ class Options:
     """In place of what the file says."""
     channels: tuple[str, ...] | None = None
     """Channel names, in place of what the file says."""
+    colors: tuple[str, ...] | None = None
+    """Colours of channels as six hexadecimal digits, likewise."""
+    window: NamedWindows = ()
+    """Values drawn black and white, of all channels or of some, likewise."""
     keep_metadata: bool = False
     """Write also those fields that may tell who was imaged, and the name of the source."""
     ome_version: Version = "0.5"
@@ -84,6 +96,8 @@ def options(
     memory: int | float | str | None = None,
     spacing: Spacing | None = None,
     channels: Sequence[str] | None = None,
+    colors: Sequence[str] | None = None,
+    window: Windows | None = None,
     halve: str | Sequence[str] | None = None,
     **others: Any,
 ) -> Options:
@@ -98,6 +112,8 @@ def options(
         budget_bytes(memory),
         spacing=read_lengths(spacing).distances(),
         channels=None if channels is None else channel_names(channels),
+        colors=None if colors is None else channel_colors(colors),
+        window=() if window is None else channel_windows(window),
         halve=halved_axes(halve),
         **others,
     )
@@ -105,24 +121,13 @@ def options(
         value = getattr(found, name)
         if value is not None and value not in allowed:
             raise UsageError(f"{name} {value!r} is not one of {', '.join(allowed)}")
+    if isinstance(found.levels, str):
+        what = "is for looking at a file; the levels of a store are exact means of level 0, which a conversion reads"
+        raise UsageError(f"levels={found.levels!r} {what} in any case: leave it out, or give their number")
     for name in ("workers", "levels"):
         if (number := getattr(found, name)) is not None and number < 1:
             raise UsageError(f"{name} is {number}; it must be at least 1")
     return found
-
-
-def channel_names(given: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of channels.
-
-    Raises
-    ------
-    UsageError
-        One of them is no text.
-    """
-    names = tuple(given)
-    if odd := [name for name in names if not isinstance(name, str)]:
-        raise UsageError(f"channels: {odd[0]!r} is no name; give a text for each channel, as in 'DAPI'")
-    return names
 
 
 def halved_axes(halve: str | Sequence[str] | None, dims: Sequence[str] = ORDER) -> tuple[str, ...]:
@@ -191,12 +196,12 @@ def lengths(given: Pixels | None, spec: ImageSpec, what: str, otherwise: int = 1
 
 
 def described(spec: ImageSpec, options: Options) -> ImageSpec:
-    """Return ``spec`` with spacing, channel names, kind and metadata of the options, where these have them.
+    """Return ``spec`` with what the options say of spacing, kind and metadata, names and colours of channels.
 
     Raises
     ------
     UsageError
-        There is no such axis, or the number of channel names is wrong.
+        There is no such axis, or the number of names or colours is wrong.
     """
     spec = _guarded(spec, keep=options.keep_metadata)
     axes = list(spec.axes)
@@ -205,16 +210,9 @@ def described(spec: ImageSpec, options: Options) -> ImageSpec:
     for name, (number, unit) in given.items():
         i = spec.axis(name)
         axes[i] = replace(axes[i], spacing=number, unit=unit or axes[i].unit)
-    channels = spec.channels
-    if options.channels is not None:
-        count = spec.shape[spec.axis("c")] if "c" in spec.dims else 0
-        if len(options.channels) != count:
-            raise UsageError(f"{len(options.channels)} channel names for {count} channels: name each of them")
-        colors = [c.color for c in spec.channels] or [None] * count
-        channels = tuple(map(Channel, options.channels, colors))
-    spec = replace(spec, axes=tuple(axes), channels=channels, kind=options.kind or spec.kind)
-    moot = [note for note in spec.notes if isinstance(note, SpacingNote) and set(note.axes) <= given.keys()]
-    notes = (note for note in spec.notes if note not in moot)
+    spec = replace(spec, axes=tuple(axes), kind=options.kind or spec.kind)
+    spec = replace(spec, channels=described_channels(spec, options.channels, options.colors))
+    notes = notes_beside(spec.notes, given.keys())
     return replace(spec, notes=(*notes, *_mixed(spec, given)))
 
 

@@ -6,7 +6,7 @@ import itertools
 import math
 import operator
 import os
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from bigimg.errors import BudgetError, UsageError, counted
@@ -21,6 +21,7 @@ from bigimg.omezarr.shown import Shown
 from bigimg.places.new_file import BUFFER_BYTES
 from bigimg.planning.blocks import LevelPlan, Sweep, Traversal, plan_sweeps, plan_traversal, reduced_piece
 from bigimg.planning.estimate import Estimate
+from bigimg.planning.lines import MemoryLine, largest, process_line, spare_line
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, described, left_out, lengths, method_of
 from bigimg.planning.room import ADVICE_MARGIN
@@ -33,25 +34,12 @@ from bigimg.types import CodecName, Json, Method, Shape, Version, ZarrFormat
 
 REDUCED = 10
 """How many times fewer pixels than level 0 the first level of a store has that leaves the finest levels out."""
-LIBRARIES_BYTES = 45_000_000
-"""Resident memory of the libraries that a pass may import after it was planned (codecs), measured."""
 NOT_HALVED = (
     "z is not halved: nothing says how far apart its planes are, compared with their pixels; give the spacing of all "
     "axes, as in z=2,y=0.5,x=0.5um, or halve=zyx"
 )
-SPARE = 0.10
-"""Share of the pixel buffers that is added for memory that the allocator does not give back."""
 SCRATCH_STRIP_BYTES = 4_000_000
 """Portion in which an ordered source is copied to scratch."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryLine:
-    """One line of the sum."""
-
-    name: str
-    bytes: int
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +234,26 @@ def make_plan(
         plans.append(replace(choice, memory=tuple(_worst(choice, process))))
         if plans[-1].peak_bytes <= options.memory:
             return plans[-1]
-    raise _refusal(min(plans, key=lambda plan: plan.peak_bytes), options, process)
+    least = min(plans, key=lambda plan: plan.peak_bytes)
+    raise _refusal(least, _smaller(least, options, process))
+
+
+def with_labels(plan: ConversionPlan, labels: tuple[ConversionPlan, ...]) -> ConversionPlan:
+    """Return ``plan`` with the label images that go along: written before it one by one, and packed with it.
+
+    Raises
+    ------
+    BudgetError
+        The directory of the file with all of them does not fit.
+    """
+    made = replace(plan, labels=labels)
+    stages = [list(each.memory) for each in (plan, *labels)]
+    if is_packed(plan.target):
+        stages.append(_packing(made, [line for line in plan.memory if line.name in ("process", "reader")]))
+    made = replace(made, memory=tuple(largest(stages)))
+    if made.peak_bytes > made.budget_bytes:
+        raise _refusal(made)
+    return made
 
 
 def _first_stored(levels: Sequence[LevelPlan], sweep: Sweep) -> int:
@@ -298,27 +305,14 @@ def _worst(plan: ConversionPlan, process: int) -> list[MemoryLine]:
         reader = MemoryLine("read", plan.access.read_bytes, "1 decoding at once")
         stages.append([*_always(plan, process), copied, reader])
     if is_packed(plan.target):
-        directory = plan.objects * DIRECTORY_BYTES + 2 * PIECE_BYTES
-        stages.append(
-            [*_always(plan, process), MemoryLine("packing", directory, "the directory of the file")]
-        )
+        stages.append(_packing(plan, _always(plan, process)))
     return largest(stages)
 
 
-def largest(stages: Iterable[list[MemoryLine]]) -> list[MemoryLine]:
-    """Return the lines of the stage that needs most memory."""
-    return max(stages, key=lambda lines: sum(line.bytes for line in lines))
-
-
-def process_line(resident: int) -> MemoryLine:
-    """Return what the process holds before it begins, and the libraries that it will load."""
-    return MemoryLine("process", resident + LIBRARIES_BYTES, "resident now, and libraries still to load")
-
-
-def spare_line(lines: Sequence[MemoryLine], buffers: Set[str]) -> MemoryLine:
-    """Return what the allocator does not give back, a share of the lines that are named."""
-    held = sum(line.bytes for line in lines if line.name in buffers)
-    return MemoryLine("spare", int(SPARE * held), "what the allocator keeps")
+def _packing(plan: ConversionPlan, always: list[MemoryLine]) -> list[MemoryLine]:
+    """Return the lines of the stage that packs all files of a store."""
+    directory = plan.files * DIRECTORY_BYTES + 2 * PIECE_BYTES
+    return [*always, MemoryLine("packing", directory, "the directory of the file")]
 
 
 def _always(plan: ConversionPlan, process: int) -> list[MemoryLine]:
@@ -366,13 +360,11 @@ def _lines(plan: ConversionPlan, sweep: Sweep, process: int) -> list[MemoryLine]
     return [m for m in lines if m.bytes]
 
 
-def _refusal(plan: ConversionPlan, options: Options, process: int) -> BudgetError:
+def _refusal(plan: ConversionPlan, smaller: str | None = None) -> BudgetError:
     """Return the error that says what is needed, what is allowed, and which settings would fit."""
     part = max(plan.memory, key=lambda line: line.bytes)
-    needed, allowed = plan.peak_bytes, options.memory
-    ways = [f"use memory='{math.ceil(needed * ADVICE_MARGIN / 1e6)}MB'"]
-    if (smaller := _smaller(plan, options, process)) is not None:
-        ways.append(smaller)
+    needed, allowed = plan.peak_bytes, plan.budget_bytes
+    ways = [f"use memory='{math.ceil(needed * ADVICE_MARGIN / 1e6)}MB'", *([smaller] if smaller else [])]
     why = f"; {plan.access.why}: it can only be decoded at once" if plan.access.kind == "whole" else ""
     return BudgetError(
         f"{plan.source}: needs {human_bytes(needed)} of memory, allowed {human_bytes(allowed)} "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bigimg.errors import counted, few
@@ -15,6 +15,8 @@ from bigimg.types import Json, Shape, Version
 
 MOST_KINDS = 5
 """Kinds of fields that are listed."""
+MOST_NAMED = 4
+"""Fields that a note names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,16 @@ class PlatePlan:
     fields: tuple[FieldPlan, ...]
     largest: ConversionPlan
     """The plan of the field that needs most memory."""
-    notes: Mapping[str, int] = field(default_factory=dict)
-    """What the user should know, and of how many fields; 0 of the plate itself."""
+    notes_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What the user should know, and the paths of the fields that it is about; none of the plate itself."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know, with the fields that it is about, unless these are all."""
+        return tuple(
+            f"{note} ({_named(paths)})" if 0 < len(paths) < len(self.fields) else note
+            for note, paths in self.notes_of.items()
+        )
 
     @property
     def decoded_bytes(self) -> int:
@@ -116,6 +126,11 @@ class PlatePlan:
         return "\n".join(_printed(self))
 
 
+def _named(paths: Sequence[str]) -> str:
+    """Return the paths of fields; of many their number and the first."""
+    return few(paths) if len(paths) <= MOST_NAMED else f"{len(paths)} fields: {few(paths, MOST_NAMED)}"
+
+
 def _printed(plan: PlatePlan) -> Iterator[str]:
     layout, fields = plan.layout, plan.fields
     yield f"{plan.source} -> {plan.target}"
@@ -134,8 +149,6 @@ def _printed(plan: PlatePlan) -> Iterator[str]:
         f", about {human_bytes(int(plan.decoded_bytes / plan.compression))} ({plan.compression:.2f}:1 in samples)"
     )  # fmt: skip
     yield f"  disk     {counted(plan.files, 'file')}, {human_bytes(plan.decoded_bytes)} decoded{about}"
-    for note, count in plan.notes.items():
-        many = f" ({counted(count, 'field')})" if 0 < count < len(fields) else ""
-        yield f"  note     {note}{many}"
+    yield from (f"  note     {note}" for note in plan.notes)
     yield "  one field after the other; the one that needs most memory:"
     yield from (f"  {line}" for line in str(plan.largest).splitlines() if not line.startswith("  note"))

@@ -214,7 +214,7 @@ def _ends(dtype: DType) -> tuple[float, float]:
 def _is_pairs(block: Array, window: Shape) -> bool:
     """Return whether pairs of neighbours along the last axis can be added as words."""
     return (
-        block.dtype.kind == "u"
+        block.dtype.kind in "iu"
         and block.dtype.itemsize <= 2
         and window[-1] == 2
         and math.prod(window) & (math.prod(window) - 1) == 0
@@ -226,6 +226,14 @@ def _is_pairs(block: Array, window: Shape) -> bool:
 
 def _mean_pairs(block: Array, window: Shape, out: Array) -> None:
     """Compute means of windows of 2**k pixels: add the halves of each word, then the rows of the window."""
+    if block.dtype.kind == "i":
+        # With its sign bit flipped a number is unsigned and larger by an even one: so is the mean, rounded alike.
+        sign = block.dtype.type(np.iinfo(block.dtype).min)
+        larger = np.bitwise_xor(block, sign, order="C").view(f"u{block.dtype.itemsize}")
+        means = np.empty(out.shape, larger.dtype)
+        _mean_pairs(larger, window, means)
+        np.bitwise_xor(means.view(block.dtype), sign, out=out)
+        return
     bits = 8 * block.dtype.itemsize
     words = block.view(f"u{2 * block.dtype.itemsize}")
     # At most 64 values of `bits` bits are added: 8 + 6 bits fit 16, and 16 + 6 fit 32.

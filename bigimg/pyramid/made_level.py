@@ -12,7 +12,7 @@ from bigimg.geometry.holes import holes_in
 from bigimg.geometry.region import pieces, scale_up, shape_of, shift
 from bigimg.geometry.spec import ImageSpec
 from bigimg.pyramid import kernels
-from bigimg.reader import Access, Reader
+from bigimg.reader import Access, Reader, check_source
 from bigimg.types import Array, Method, Region, Shape
 
 PIECE_BYTES = 4_000_000
@@ -104,7 +104,7 @@ class MadeLevel:
 
     def check(self) -> None:
         """Refuse what the level below refuses."""
-        getattr(self.below, "check", lambda: None)()
+        check_source(self.below)
 
     def close(self) -> None:
         """Close the level below."""

@@ -7,10 +7,11 @@ nobody knows, so nothing passes here but errors of ours, MemoryError, warnings, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from bigimg.errors import DAMAGED, BigimgError, InputError, damage, one_line, reading
-from bigimg.reader import Reader
+from bigimg.reader import Reader, coarser_of
 from bigimg.types import Array, Part, Region
 
 PANICS = "pyo3_runtime"
@@ -75,6 +76,11 @@ class BoundedReader:
         """Return the reader of another file with the same header; see :mod:`bigimg.readers.folders.members`."""
         found = getattr(self.inner, "like", lambda _: None)(path)
         return None if found is None else BoundedReader(found)
+
+    @property
+    def coarser(self) -> tuple[Callable[[], BoundedReader], ...]:
+        """What opens each coarser level of the file; see :func:`bigimg.reader.coarser_of`."""
+        return tuple(partial(bounded, self.source, open_it) for open_it in coarser_of(self.inner))
 
     def close(self) -> None:
         """Let go of files; see :meth:`bigimg.reader.Reader.close`."""

@@ -51,7 +51,7 @@ def checked_written(
     written : ndarray of bool
         Which planes or chunks are there, with one axis for each of ``dims``.
     dims : sequence of str
-        Axes of the image that count its planes, in the order of the image, as in ``"tcz"``.
+        Axes of the image that count its planes or chunks, in any order.
     source : str
         What is read, for the message.
     allow_partial : bool
@@ -63,10 +63,11 @@ def checked_written(
     InputError
         Planes or chunks are missing and ``allow_partial`` is not given, or not one plane is there.
     """
-    lacking = ~np.asarray(written, bool)
+    order = [dims.index(name) for name in spec.dims if name in dims]
+    lacking = ~np.asarray(written, bool).transpose(order)
     if not lacking.any():
         return spec
-    step = dict(zip(dims, steps or (1,) * len(dims), strict=True))
+    step = {dims[axis]: steps[axis] if steps else 1 for axis in order}
     at = zip(step.items(), np.unravel_index(lacking.argmax(), lacking.shape), strict=True)
     first = ", ".join(f"{name} = {i * n}" for (name, n), i in at)
     where = f" ({first} is the first)" if first else ""
@@ -80,6 +81,14 @@ def checked_written(
     if not allow_partial:
         empty = "" if steps is None else "if its writer leaves out empty chunks, "
         raise InputError(f"{source}: {what}; {again}, or {empty}{PARTIAL}")
+    return with_lacking(spec, lacking, dims, source=source, steps=steps)
+
+
+def with_lacking(
+    spec: ImageSpec, lacking: Array, dims: Sequence[str], *, source: str, steps: Shape | None = None
+) -> ImageSpec:
+    """Return ``spec`` with the planes, or the chunks, that are ``lacking`` as holes; see :func:`checked_written`."""
+    step = dict(zip(dims, steps or (1,) * len(dims), strict=True))
     sizes = iter(lacking.shape)
     cells = lacking.reshape([next(sizes) if name in dims else 1 for name in spec.dims])
     edges = [[*range(0, axis.size, step.get(axis.name, axis.size)), axis.size] for axis in spec.axes]

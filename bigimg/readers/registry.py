@@ -59,7 +59,7 @@ FOR = {
     "plate": "files whose images are called after wells, and for plan, convert and verify",
     "axes": "TIFF and numpy arrays, whose axes may have no names",
     "pages": "TIFF of several pages",
-    "allow_partial": "TIFF, DICOM series, folders of planes and files of microscopes",
+    "allow_partial": "TIFF, DICOM, MRC, folders of planes and files of microscopes",
 }
 """Which sources an option is for, for messages."""
 
@@ -144,7 +144,7 @@ BUILT_IN = (
     ),
     Format(
         "mrc", "MRC, CCP4 map", "bigimg.readers.volumes.mrc:open_mrc", sniffing.MRC_ENDINGS, sniffing.is_mrc,
-        "bigimg", access=BEHIND_GZIP, several=False, packed=True,
+        "bigimg", access=BEHIND_GZIP, several=False, packed=True, options=frozenset({"allow_partial"}),
     ),
     Format(
         "dicom", "DICOM", "bigimg.readers.dicom.reader:open_dicom", sniffing.DICOM_ENDINGS,

@@ -25,7 +25,7 @@ from bigimg.pyramid.partial import Accumulator, first_value, histogram_bins, of_
 from bigimg.types import Method, Region, Shape, ZarrFormat
 from bigimg.verification.levels import OwnLevel
 from bigimg.verification.objects import CheckedObjects
-from bigimg.verification.reduced import finer_of
+from bigimg.verification.reduced import finer_if_sound
 from bigimg.verification.report import Finding, Findings
 
 EXACT = 1e-12
@@ -111,7 +111,7 @@ def _statistics(root: Location, trusted: CheckedObjects, found: Findings) -> Sto
     if stored is None:
         found.add(Finding("statistics", file, "holds no statistics; convert the source again"))
     elif 0 in trusted.levels:
-        finer, level = finer_of(trusted.root), trusted.levels[0]
+        finer, level = finer_if_sound(trusted.root), trusted.levels[0]
         shape = level.shape if finer is None else finer.shapes[0]
         wrong = list(_of_statistics(stored, shape, level, file))
         found.add(*(Finding("statistics", name, f"{text}; convert the source again") for name, text in wrong))

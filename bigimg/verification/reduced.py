@@ -9,20 +9,20 @@ from typing import Any, cast
 from bigimg.conversion.block import channel_statistics
 from bigimg.errors import InputError, InputNotFoundError, MissingExtraError
 from bigimg.geometry.holes import holes_in
-from bigimg.omezarr.finer import Finer, finer_of_json
+from bigimg.omezarr.finer import Finer, finer_of
 from bigimg.omezarr.parse import NONSENSE
 from bigimg.omezarr.store import Store
 from bigimg.pyramid.made_level import made_levels
 from bigimg.pyramid.partial import Partial
-from bigimg.reader import Reader
+from bigimg.reader import Reader, open_source_of
 from bigimg.types import Array, Method, Region
 from bigimg.verification.report import Finding, Findings
 
 
-def finer_of(root: Mapping[str, Any] | None) -> Finer | None:
+def finer_if_sound(root: Mapping[str, Any] | None) -> Finer | None:
     """Return what the attributes of an image say of levels that are not stored; None where all are, or if damaged."""
     try:
-        return finer_of_json((root or {})["bigimg"].get("source"))
+        return finer_of((root or {})["bigimg"])
     except NONSENSE:
         return None
 
@@ -59,7 +59,7 @@ def remade(source: Reader | None, store: Store, found: Findings, file: str, name
         return None
     first = store.spec(0)
     try:
-        getattr(source, "open", lambda: None)()
+        open_source_of(source)
     except MissingExtraError:
         raise
     except InputNotFoundError as error:  # the store itself is whole

@@ -39,7 +39,7 @@ from bigimg.verification.levels import Level
 from bigimg.verification.objects import CheckedObjects, is_ours
 from bigimg.verification.others import ForeignLevel
 from bigimg.verification.plates import check_plate
-from bigimg.verification.reduced import Remade, finer_of, remade
+from bigimg.verification.reduced import Remade, finer_if_sound, remade
 from bigimg.verification.report import Finding, Findings, Problem, Report
 
 
@@ -173,7 +173,7 @@ class _Check:
         if quick or not trusted.levels:
             return
         steps, method = _steps(trusted), metadata.method_of(trusted.root)
-        finer = finer_of(trusted.root)
+        finer = finer_if_sound(trusted.root)
         missing = metadata.checked_missing(trusted, stored, self.found)
         lost = bool(missing) and [*trusted.levels] != [*range(len(trusted.levels))]
         if steps is None or method is None or lost:

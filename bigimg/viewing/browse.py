@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import BigimgError, UsageError
+from bigimg.geometry.colours import is_picture, lights_of
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.levels import levels_of
 from bigimg.ops.slices import index_along
 from bigimg.planning.room import room
 from bigimg.viewing.canvas import axes_pixels, is_visible, need_matplotlib, pixels_for
-from bigimg.viewing.colours import blended, is_picture, lights_of
+from bigimg.viewing.colours import blended
 from bigimg.viewing.figures import finish
 from bigimg.viewing.imshow import Look, paint, windows_for, windows_of
 from bigimg.viewing.levels import Levels, held, level_for, nearest_in

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 
 from bigimg.errors import UsageError
-from bigimg.geometry.chunks import COLORS
+from bigimg.geometry.colours import SPARE
 from bigimg.geometry.padding import absent_from
 from bigimg.geometry.spec import Channel
 from bigimg.types import Array, DType, Padding
 
 LOW, HIGH = 0.1, 99.9
 """Percentiles that become black and white by default; minimum and maximum would let one hot pixel decide."""
-SPARE = ("00FF00", "FF00FF", "00FFFF", "FFFF00", "FF4040", "4060FF")
-"""Colours of channels that have none, in this order; most people can tell green from magenta."""
 LINES = (*SPARE, "FF8C00", "8C564B", "1F77B4", "9467BD", "BCBD22", "7F7F7F")
 """Colours of the lines of a graph for channels that have none, or one that another line has."""
 GREYS = {None, "FFFFFF", "000000", "808080"}
@@ -73,22 +71,9 @@ def percentiles(pixels: Array, padding: Padding | None = None) -> Window:
     return float(low), float(high)
 
 
-def is_picture(channels: Sequence[Channel], count: int) -> bool:
-    """Return whether ``count`` channels are one colour picture: RGB or RGBA, by name or without names."""
-    return count in (3, 4) and (not channels or {c.name for c in channels} <= COLORS - set("CMYK"))
-
-
 def is_inks(channels: Sequence[Channel]) -> bool:
     """Return whether the channels are cyan, magenta, yellow and black ink: 0 is no ink."""
     return [channel.name for channel in channels] == list("CMYK")
-
-
-def lights_of(channels: Sequence[Channel], count: int) -> tuple[str, ...]:
-    """Return a colour for each of ``count`` channels: its own, else the next of ``SPARE``; white for a single one."""
-    own = [c.color for c in channels] or [None] * count
-    unused = [each for each in SPARE if each not in own] or SPARE
-    spare = itertools.cycle(unused if count > 1 else ["FFFFFF"])
-    return tuple(color or next(spare) for color in own)
 
 
 def lines_of(colors: Sequence[str | None]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.colours import is_picture, lights_of
 from bigimg.geometry.holes import holes_in
 from bigimg.geometry.padding import is_padding
 from bigimg.geometry.region import full
@@ -24,8 +25,6 @@ from bigimg.viewing.colours import (
     blended,
     id_colours,
     is_inks,
-    is_picture,
-    lights_of,
     most_opaque,
     percentiles,
     stretched,

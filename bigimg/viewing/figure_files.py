@@ -13,7 +13,7 @@ from bigimg.opening.open import open as open_image
 from bigimg.opening.sources import split
 from bigimg.ops.levels import levels_of
 from bigimg.planning.room import ADVICE_MARGIN, DECODERS_BYTES, room
-from bigimg.types import Opening
+from bigimg.types import FromSource, Opening
 from bigimg.viewing.canvas import CANVAS_BYTES, PICTURE_BYTES, need_matplotlib, new_figure, pixels_for, save
 from bigimg.viewing.figures import histogram, show, size_for
 from bigimg.viewing.montage import montage_of
@@ -39,6 +39,7 @@ def plane_figure(
     most: int | None = None,
     convention: str | None = None,
     memory: Memory = None,
+    levels: FromSource | None = None,
     overwrite: bool = False,
     **opening: Unpack[Opening],
 ) -> None:
@@ -46,7 +47,7 @@ def plane_figure(
 
     Parameters
     ----------
-    plane, index, position, convention, memory, overwrite, **opening :
+    plane, index, position, convention, memory, levels, overwrite, **opening :
         As in :func:`bigimg.viewing.pictures.plane_picture`.
     level : int, optional
         By default the level that fits the figure.
@@ -60,19 +61,19 @@ def plane_figure(
     # Fewer than 100 pixels have no room for a single letter.
     side = None if most is None else max(checked_side(most), 100) / DPI
     need_matplotlib()
-    levels = levels_of(source, memory=memory, **opening)
-    checked_target(target, source, levels.base, overwrite=overwrite, file=True)
+    found = levels_of(source, memory=memory, levels=levels, **opening)
+    checked_target(target, source, found.base, overwrite=overwrite, file=True)
     # "z" is the default of the command; an image without z is drawn as it is.
-    if plane == "z" and "z" not in levels.base.dims and index is position is None:
+    if plane == "z" and "z" not in found.base.dims and index is position is None:
         plane = None
-    cut = cut_of(levels.base, plane, index=index, position=position, convention=convention)
-    figure = new_figure(size_for(levels, cut, most=side), shown=False)
+    cut = cut_of(found.base, plane, index=index, position=position, convention=convention)
+    figure = new_figure(size_for(found, cut, most=side), shown=False)
     if most is not None:
         here, each = room(memory), CANVAS_BYTES + PICTURE_BYTES
         fits = math.isqrt(max(1, int((here.allowed / ADVICE_MARGIN - here.held - DECODERS_BYTES) / each)))
-        pixels_for(figure, name_of(levels.base), memory, remedy=f"use most={fits}")
+        pixels_for(figure, name_of(found.base), memory, remedy=f"use most={fits}")
     show(
-        levels, plane, index=index, position=position, level=level, ax=figure.add_subplot(),
+        found, plane, index=index, position=position, level=level, ax=figure.add_subplot(),
         convention=convention, memory=memory,
     )  # fmt: skip
     save(figure, target, dpi=None if most is None else DPI, overwrite=overwrite)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bigimg.errors import UsageError
+from bigimg.geometry.colours import is_picture, lights_of
 from bigimg.opening.coordinates import channels_of
 from bigimg.ops.statistics.percentiles import of_counts
 from bigimg.ops.statistics.stored import kept_statistics
@@ -25,8 +26,6 @@ from bigimg.viewing.colours import (
     blended,
     id_colours,
     is_inks,
-    is_picture,
-    lights_of,
     most_opaque,
     percentiles,
 )

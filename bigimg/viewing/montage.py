@@ -11,6 +11,7 @@ import numpy as np
 
 from bigimg.errors import UsageError
 from bigimg.opening.open import Memory, Source
+from bigimg.opening.plates import Plate, plate_in
 from bigimg.opening.sources import split
 from bigimg.ops.levels import levels_of
 from bigimg.ops.patches.sequence import Patches
@@ -22,7 +23,7 @@ from bigimg.viewing.imshow import DEFAULT_LOOK, Look, windows_for, windows_of
 from bigimg.viewing.levels import Levels, held
 from bigimg.viewing.overlay import NO_OVERLAY, Overlay, overlay_of
 from bigimg.viewing.planes import Cut, cut_of, cut_text, picture_of, shape_of
-from bigimg.viewing.plate_map import PlateMap, plate_in, plate_map
+from bigimg.viewing.plate_map import PlateMap, plate_map
 from bigimg.viewing.titles import name_of, names_of, shortened
 
 if TYPE_CHECKING:
@@ -174,8 +175,8 @@ def montage_of(
 ) -> Panels | PlateMap:  # fmt: skip
     """Return what :func:`montage` draws of images, or of a plate; no pixel is read yet."""
     opening, others = split(others)
-    plate = plate_in(img, opening)
-    if plate is None:
+    plate = plate_in(img, {**opening, "series": None})  # a series is a field
+    if not isinstance(plate, Plate):
         return panels_of(
             img, plane, look=look, t=t, channel=channel, titles=titles, memory=memory, over=over,
             shape=shape, **opening, **others,

@@ -26,7 +26,7 @@ from bigimg.ops.thumbnails import flat_level, shrunk
 from bigimg.ops.upright import upright
 from bigimg.planning.room import DECODERS_BYTES, room
 from bigimg.readers.arrays.array import read_labelled
-from bigimg.types import Opening
+from bigimg.types import FromSource, Opening
 from bigimg.viewing.display import DisplayReader, display_of
 
 MOST = 65500
@@ -50,6 +50,7 @@ def plane_picture(
     most: int | None = None,
     convention: str | None = None,
     memory: Memory = None,
+    levels: FromSource | None = None,
     overwrite: bool = False,
     **opening: Unpack[Opening],
 ) -> None:
@@ -67,7 +68,7 @@ def plane_picture(
         Pixels of the longer side at most: a thumbnail. Without ``plane`` it is made of the level that fits.
     convention : {"neurological", "radiological"}, optional
         As in :func:`bigimg.show`.
-    level, memory, **opening :
+    level, memory, levels, **opening :
         As in :func:`bigimg.open`.
     overwrite : bool
         Replace an existing file once the picture is whole.
@@ -81,9 +82,9 @@ def plane_picture(
     whole = None
     if most is not None and plane is None:
         side = checked_side(most)
-        image, whole = flat_level(source, side, chosen, memory=memory, **opening)
+        image, whole = flat_level(source, side, chosen, memory=memory, levels=levels, **opening)
     else:
-        image = open_image(source, level=level or 0, memory=memory, **opening)
+        image = open_image(source, level=level or 0, memory=memory, levels=levels, **opening)
         # "z" is the default of the command; an image without z is written as it is.
         if plane not in ("z", None) or "z" in image.dims or not index is position is None:
             image = plane_of(image, plane or "z", index=index, position=position)

@@ -10,15 +10,12 @@ import numpy as np
 
 from bigimg.errors import UsageError, counted
 from bigimg.opening.open import Memory
-from bigimg.opening.plate_info import plate_at
 from bigimg.opening.plates import Plate
-from bigimg.opening.sources import Asked
 from bigimg.ops.derived import placeholder
 from bigimg.ops.levels import levels_of
 from bigimg.planning.room import LATER, room
-from bigimg.readers.registry import no_options
 from bigimg.system.memory import heap_trimmer
-from bigimg.types import Array, Opening
+from bigimg.types import Array
 from bigimg.viewing.canvas import CANVAS_BYTES, PICTURE_BYTES
 from bigimg.viewing.imshow import Look, Paint, paint, windows_of
 from bigimg.viewing.planes import Picture, cut_of, picture_of
@@ -44,19 +41,6 @@ PIXEL_BYTES = 48
 """Of a pixel of a picture, of some channels of 16 bits, with the copies of which the windows are made."""
 WELL_BYTES = 64 << 20
 """To read one picture from a level that is larger than it."""
-
-
-def plate_in(img: Any, opening: Opening) -> Plate | None:
-    """Return the plate that ``img`` is, or is the path of; None for anything else."""
-    asked = Asked({**opening, "series": None})  # a series is a field
-    if isinstance(img, Plate):
-        plate = img
-    elif isinstance(img, str | os.PathLike) and (found := plate_at(img, asked)) is not None:
-        plate = Plate(found[0].path, found[1], found[0])
-    else:
-        return None
-    no_options(plate.source, asked.of_readers)
-    return plate
 
 
 @dataclass(frozen=True)

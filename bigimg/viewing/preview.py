@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from bigimg.geometry.axes import short_unit
+from bigimg.geometry.colours import lights_of
 from bigimg.geometry.orientation import axis_codes
 from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
@@ -24,7 +25,7 @@ from bigimg.ops.statistics.histograms import histogram
 from bigimg.ops.statistics.stored import kept_statistics
 from bigimg.planning.memory import human_bytes
 from bigimg.types import Array, Opening
-from bigimg.viewing.colours import GREYS, lights_of, stretched
+from bigimg.viewing.colours import GREYS, stretched
 from bigimg.viewing.imshow import paint, stored_windows
 from bigimg.viewing.levels import Levels
 from bigimg.viewing.planes import Picture, cut_of, picture_of

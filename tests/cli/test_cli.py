@@ -583,7 +583,7 @@ cli.main()
 
 
 @pytest.mark.parametrize(
-    ("quiet", "said"), [([], "bigimg: note: rows are read again; use memory='1GB'\n"), (["-q"], "")]
+    ("quiet", "said"), [([], "bigimg: note: rows are read again; use --memory 1GB\n"), (["-q"], "")]
 )
 def test_a_warning_is_one_line_and_nothing_when_quiet(quiet: list[str], said: str, tmp_path: Path) -> None:
     words = ["convert", "a.npy", str(tmp_path / "a.zarr"), "--dry-run", *quiet]

@@ -31,6 +31,8 @@ def verb(name: str) -> click.Command:
         ("convert", "memory='12MB' or chunks=(64, 64) shards=(8, 8)", "--memory 12MB or --chunks 64,64 --shards 8,8"),
         ("convert", "exists: choose another name, or overwrite=True", "exists: choose another name, or --overwrite"),
         ("convert", "take one by axis={'H': 0, 'B': 2}", "take one by --axis H=0,B=2"),
+        ("convert", "stored whole: leave levels_only out", "stored whole: leave --levels-only out"),
+        ("convert", "/a/levels_only/b.tif, levels_only.tif: x", "/a/levels_only/b.tif, levels_only.tif: x"),
         ("convert", "resume=False to start over", "--no-resume to start over"),
         ("convert", "choose one with series=NUMBER", "choose one with --series NUMBER"),
         ("patches", "give n= too, or no seed", "give --n too, or no seed"),

@@ -18,6 +18,7 @@ from bigimg.conversion.leftovers import clean
 from bigimg.errors import BudgetError, CorruptChunk, OutputError
 from bigimg.faces.convert import convert_to_store
 from bigimg.omezarr.open import StoreReader, open_store
+from bigimg.omezarr.packed import DIRECTORY_BYTES
 from tests.conversion.sources import noise
 from tests.conversion.test_run import tree
 
@@ -307,3 +308,16 @@ def test_overwrite_never_replaces_label_images(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"which overwrite never replaces \(labels/cells, labels/odd\)"):
         convert_to_store(source, target, overwrite=True, **ASKED)
     assert tree(target) == before
+
+
+def test_the_directory_of_one_file_counts_the_objects_of_label_images_too(tmp_path: Path) -> None:
+    """16,384 of the image, and 16,384 of its labels."""
+    image, source = np.zeros((256, 256), np.uint8), tmp_path / "a.ome.zarr"
+    bigimg.write(image, source, **ASKED)
+    bigimg.write(image > 0, source / "labels" / "m", **ASKED)
+    cut: Any = {"chunks": 2, "shards": 2, "workers": 1, "probe": False, "memory": "4GB"}
+    plan = bigimg.plan(source, tmp_path / "b.ozx", **cut)
+    packing = next(line for line in plan.memory if line.name == "packing")
+    assert packing.bytes > 2 * 16_384 * DIRECTORY_BYTES
+    with pytest.raises(BudgetError, match=r"largest part: .*use memory="):
+        bigimg.plan(source, tmp_path / "b.ozx", **cut | {"memory": plan.peak_bytes - packing.bytes // 3})

@@ -384,7 +384,7 @@ class TestOverwrite:
             convert_to_store(mask, target / "labels" / name, **asked)
         before = tree(target)
         says = (
-            r"label images.* \(labels/a, labels/b, .* and 2 more\): move them away, or write to another name"
+            r"label images.* \(labels/a, labels/b, .*, labels/g\): move them away, or write to another name"
         )
         with pytest.raises(OutputError, match=says):
             convert_to_store(mask, target, overwrite=True, **asked)

@@ -246,7 +246,7 @@ def test_what_means_nothing_is_refused_by_name(newest: Path, asked: dict[str, An
 
 def test_labels_have_no_windows(newest: Path) -> None:
     for asked in ({"window": (1, 2)}, {"colors": ["FF0000"] * 2}):
-        with pytest.raises(UsageError, match="the store holds a mask's values, which have none"):
+        with pytest.raises(UsageError, match="the pixels are a mask's values, which have none"):
             bigimg.edit(newest / "labels/m", **asked)
 
 

@@ -28,6 +28,7 @@ from bigimg.errors import (
     UsageError,
 )
 from bigimg.faces.convert import convert_to_store
+from bigimg.omezarr.archive import Archive
 from bigimg.system import files
 from tests.conversion.sources import noise
 from tests.conversion.test_run import tree
@@ -318,13 +319,23 @@ def test_any_hierarchy_of_zarr_3_is_packed(tmp_path: Path) -> None:
     assert tree(tmp_path / "b.zarr") == tree(tmp_path / "a.zarr")
 
 
-def test_an_edit_meanwhile_is_noticed(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("edited", ["", "labels/m"])
+def test_an_edit_meanwhile_is_noticed(
+    edited: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the store and of a label image in it: each document is compared with what was packed of it."""
     write = packing.write_packed
 
-    def slow(*args: Any) -> int:
-        done = write(*args)
-        bigimg.edit(store, spacing="z=9um")
-        return done
+    def slow(*args: Any) -> None:
+        left = len(list(store.rglob("zarr.json")))
+
+        def tell(_: int) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                bigimg.edit(store / edited, spacing="z=9um")
+
+        write(*args[:-1], tell)
 
     monkeypatch.setattr(packing, "write_packed", slow)
     with pytest.raises(InputError, match="was edited while it was packed: pack it again"):
@@ -427,10 +438,35 @@ def test_a_deflated_one_is_unpacked_in_pieces_of_the_size_it_says(tmp_path: Path
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.parametrize("name", ["a.ozx", "a.zip"])
+def test_the_budget_is_asked_before_the_directory_is_read(
+    name: str, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = archive_of(tmp_path / name, {"zarr.json": GROUP})
+    shutil.copy(packed, path) if name == "a.ozx" else None
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    with pytest.raises(BudgetError, match="use memory="):
+        bigimg.unpack(path, tmp_path / "b", memory="1MB", progress=False)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_the_end_tells_how_many_members_there_may_be(large: bool, tmp_path: Path) -> None:
+    path = archive_of(tmp_path / "a.zip", {f"0/c/{n}/0": b"" for n in range(500)})
+    data, end = path.read_bytes(), path.read_bytes().rindex(b"PK\5\6")
+    if large:  # as of a file of more than 4 GB
+        count, _, size, start = struct.unpack_from("<HHII", data, end + 8)
+        record = b"PK\6\6" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, count, count, size, start)
+        where = b"PK\6\7" + struct.pack("<IQI", 0, end, 1)
+        path.write_bytes(data[:end] + record + where + data[end : end + 8] + b"\xff" * 12 + b"\0\0")
+    with zipfile.ZipFile(path) as archive:
+        assert len(archive.namelist()) == 500
+    assert 500 <= Archive(path).most_members <= 700
+
+
 def test_a_full_disk_is_noticed_before(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(packing.shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(OutputError, match="are free there: make room or choose another disk"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(OutputError, match="are free: make room or choose another disk"):
         bigimg.unpack(packed, tmp_path / "b", **ASKED)
     assert left_in(tmp_path) == []
 

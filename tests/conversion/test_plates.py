@@ -300,7 +300,7 @@ def test_the_plan_says_what_becomes_of_the_wells(sources: dict[Any, str], tmp_pa
     assert "2 rows x 3 columns: 3 wells, 6 fields" in text
     assert "5 of c 2 y 70 x 90  uint16" in text
     assert "1 of y 8 x 9  uint8" in text
-    assert "(1 field)" in text  # whose axes are guessed
+    assert "(B/12/1)" in text  # whose axes are guessed
     values = plan.to_dict()
     assert values["wells"] == ["A/01", "A/02", "B/12"]
     assert [*tmp_path.iterdir()] == [small]

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigimg.conversion import block as block_module
-from bigimg.conversion.run import Result, run
+from bigimg.conversion.run import Result, Running, run
 from bigimg.errors import BigimgError, InputError, OutputError, TargetExistsError, UsageError
 from bigimg.omezarr import shard as shard_module
 from bigimg.planning.options import options
@@ -40,7 +40,7 @@ def converted(
         options(**{"memory": "2GB", **asked}),
         resident=RESIDENT,
     )
-    return run(plan, reader, executor=executor, progress=progress)
+    return run(plan, reader, Running(executor=executor, progress=progress))
 
 
 def tree(root: Path) -> dict[str, str]:
@@ -314,7 +314,7 @@ def test_targets_that_cannot_be_are_refused_before_a_read(tmp_path):
         reader.source, str(tmp_path / "in.zarr"), reader.spec, reader.access, options(memory="2GB")
     )
     with pytest.raises(UsageError, match="inside the source"):
-        run(plan, reader, progress=False)
+        run(plan, reader, Running(progress=False))
     assert reader.regions == []
 
 

@@ -19,7 +19,7 @@ import bigimg
 from bigimg.conversion import commit
 from bigimg.conversion.planned import planned
 from bigimg.errors import InputError, ResumeError, UsageError
-from bigimg.omezarr.finer import finer_of_json
+from bigimg.omezarr.finer import finer_of
 from bigimg.omezarr.open import StoreReader, open_store
 from bigimg.opening.finer_levels import with_source
 from bigimg.opening.open import levels_of_source, open_source
@@ -370,7 +370,7 @@ def _saying(target: Path, **changed: Any) -> StoreReader:
     """The store, as if it said other values of its source."""
     store = open_store(target)
     assert store.image.finer is not None
-    finer = finer_of_json({**store.image.finer.to_json(), **changed})
+    finer = finer_of({"source": {**store.image.finer.to_json(), **changed}})
     return StoreReader(with_source(replace(store, image=replace(store.image, finer=finer))))
 
 

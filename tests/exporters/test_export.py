@@ -151,7 +151,7 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "shutil.disk_usage", lambda _: os.terminal_size((0, 0)) and type("Disk", (), {"free": 1000})
     )
-    with pytest.raises(OutputError, match=r"takes 8\.64 kB, and 1\.00 kB are free"):
+    with pytest.raises(OutputError, match=r"needs 8\.64 kB of disk, 1\.00 kB are free"):
         bigimg.export(VOLUME, tmp_path / "a.npy")
     assert os.listdir(tmp_path) == []
 

@@ -114,3 +114,9 @@ def test_more_holes_than_are_kept_are_refused_before_all_are_made():
     with pytest.raises(InputError, match=f"a: lacks pixels in more than {MOST_HOLES} places"):
         with_holes(spec, counted(), source="a")
     assert taken == MOST_HOLES + 1
+
+
+def test_windows_that_only_meet_a_hole_are_holes_where_another_program_averaged() -> None:
+    holes = [(slice(3, 5), slice(0, 4))]
+    assert coarser_holes(holes, (9, 9), (2, 2)) == ()
+    assert coarser_holes(holes, (9, 9), (2, 2), met=True) == ((slice(1, 3), slice(0, 2)),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,3 +48,13 @@ def test_piece_is_the_grid_counted(shape, data):
     tiles = dict(r.pieces(r.full(shape), step))
     assert {max(i[a] for i in tiles) + 1 for a in range(1)} == {r.grid(shape, step)[0]}
     assert all(r.piece(index, step, shape) == part for index, part in tiles.items())
+
+
+@pytest.mark.parametrize("dims", ["yx", "zyx", "cyx", "tcyx", "tczyx"])
+def test_on_all_axes_and_back(dims: str):
+    sizes = {"t": 3, "c": 4, "z": 5, "y": 6, "x": 7}
+    whole = np.arange(3 * 4 * 5 * 6 * 7).reshape(3, 4, 5, 6, 7)
+    image = whole[tuple(slice(None) if name in dims else 0 for name in "tczyx")]
+    region = tuple(slice(1, sizes[name] - 1) for name in dims)
+    every = r.on_all_axes(region, dims)
+    np.testing.assert_array_equal(whole[every][r.of_axes(dims)], image[region])

@@ -122,7 +122,7 @@ def test_channels_of_others_count(store: Path, way: Callable[[Path, Edit], None]
     assert [row["name"] for row in bigimg.info(store).statistics or ()] == ["Hoechst", "GFP"]
     assert bigimg.stats(store).c.values.tolist() == ["Hoechst", "GFP"]
     assert (
-        "name of channel 0 is Hoechst, was DAPI; color of channel 0 is 0000FF, was FF0000; window of"
+        "name of channel 0 is Hoechst, was DAPI; color of channel 0 is 0000FF, was 00FF00; window of"
         in notes(store)
     )
     (note,) = (note for note in bigimg.info(store).notes if "edited" in note)

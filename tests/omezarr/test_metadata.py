@@ -159,7 +159,7 @@ def test_window_of_the_file_comes_first_and_in_stored_values() -> None:
 def test_window_for_each_channel_and_colours_in_turn() -> None:
     channels = ome_of("fluorescence")["omero"]["channels"]
     assert [(c["color"], c["window"]["start"], c["window"]["end"]) for c in channels] == [
-        ("FF0000", 0.0, 1.5), ("00FF00", 2.0, 3.0)]  # fmt: skip
+        ("FF00FF", 0.0, 1.5), ("00FF00", 2.0, 3.0)]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,27 @@ def test_ordered_sources_are_read_in_slabs(dims, shape, block, order, band):
     assert plan_traversal(spec, Access("sequential", "stream", tuple(order)), block).band == band
 
 
+@pytest.mark.parametrize(
+    ("dims", "shape", "chunks", "block", "band"),
+    [
+        ("zyx", (40, 2048, 2048), (1, 1, 64), (40, 256, 256), (40, 256, 2048)),  # 42 MB a row of blocks
+        ("zyx", (512, 1024, 1024), (1, 1, 64), (256, 256, 256), (256, 256, 512)),  # 134 MB
+        (
+            "czyx",
+            (2, 10, 3000, 3000),
+            (2, 1, 1, 64),
+            (1, 10, 512, 512),
+            (2, 10, 512, 1536),
+        ),  # 61 MB of both colours
+        ("zyx", (9000, 9000, 256), (1, 1, 64), (4096, 256, 256), (4096, 256, 256)),  # one block
+    ],
+)
+def test_bands_of_short_rows_are_as_wide_as_the_image_or_half(dims, shape, chunks, block, band):
+    spec = ImageSpec(tuple(Axis(d, n) for d, n in zip(dims, shape, strict=True)), np.dtype("u2"), chunks)
+    traversal = plan_traversal(spec, Access("random", "uncompressed", wide=True), block)
+    assert (traversal.band, traversal.reread) == (band, 1.0)
+
+
 def test_walk_keeps_the_order_of_the_source():
     starts = [tuple(s.start for s in region) for region in walk((2, 4), (1, 2), ("c", "y"), ("y", "c"))]
     assert starts == [(0, 0), (1, 0), (0, 2), (1, 2)]

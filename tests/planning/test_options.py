@@ -44,6 +44,14 @@ def test_what_a_file_does_not_say_is_not_said_beside_what_a_user_says():
     assert described(spec, options(spacing=2)).notes == notes[:1]
 
 
+def test_a_note_on_several_axes_names_those_that_are_left():
+    both = SpacingNote.along("1 is assumed along", "yx")
+    spec = dataclasses.replace(SPEC, notes=(both,))
+    assert described(spec, options()).notes == ("1 is assumed along y and x",)
+    assert described(spec, options(spacing={"y": (2, None)})).notes == ("1 is assumed along x",)
+    assert described(spec, options(spacing=2)).notes == ()
+
+
 def test_axes_left_in_pixels_beside_others_are_said():
     notes = described(SPEC, options(spacing="y=0.5mm")).notes
     assert notes == ("spacing is given along y in mm; along x it is in pixels: give it there too",)
@@ -81,7 +89,7 @@ def test_lengths_by_number_name_and_order():
 def test_channels_are_renamed_and_keep_their_colours():
     spec = described(SPEC, options(channels=["a", "b", "c"]))
     assert [(c.name, c.color) for c in spec.channels] == [("a", "FF0000"), ("b", "00FF00"), ("c", "0000FF")]
-    with pytest.raises(UsageError, match="2 channel names for 3 channels"):
+    with pytest.raises(UsageError, match="channels: 2 for 3 channels; give one for each"):
         described(SPEC, options(channels=["a", "b"]))
 
 

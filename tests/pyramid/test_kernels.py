@@ -65,6 +65,16 @@ def test_halves_go_to_even(window, expected):
     assert kernels.downsample(block, (2, 2), "mean") == expected
 
 
+@pytest.mark.parametrize("dtype", ["i1", "i2"])
+def test_signed_means_are_numpys(dtype):
+    limits = np.iinfo(dtype)
+    block = np.random.default_rng(0).integers(limits.min, limits.max, (6, 70, 130), dtype, endpoint=True)
+    expected = np.rint(block.reshape(3, 2, 35, 2, 65, 2).mean((1, 3, 5))).astype(dtype)
+    np.testing.assert_array_equal(kernels.downsample(block, (2, 2, 2), "mean"), expected)
+    rows = block.transpose(2, 0, 1)  # as the axes of a file in another order
+    np.testing.assert_array_equal(kernels.downsample(rows, (2, 2, 2), "mean"), expected.transpose(2, 0, 1))
+
+
 def test_edge_windows_use_real_pixels_only():
     block = np.array([[10, 20, 30], [10, 20, 50], [90, 100, 200]], np.uint8)
     np.testing.assert_array_equal(kernels.downsample(block, (2, 2), "mean"), [[15, 40], [95, 200]])

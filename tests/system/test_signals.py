@@ -14,8 +14,8 @@ from bigimg.system.signals import undisturbed
 
 INSIDE_WAIT = """\
 import signal, threading
-from concurrent.futures import ThreadPoolExecutor, _base
-from bigimg.conversion.workers import in_window
+from concurrent.futures import _base
+from bigimg.conversion.pool import ThreadPool, in_window
 
 go_on = threading.Event()
 enter = _base._AcquireFutures.__enter__
@@ -29,8 +29,8 @@ def interrupted(self):
 _base._AcquireFutures.__enter__ = interrupted
 signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
-    with ThreadPoolExecutor(2) as pool:
-        list(in_window(pool.submit, [(go_on.wait,)] * 4, 4))
+    with ThreadPool(2) as pool:
+        list(in_window(pool, [(go_on.wait,)] * 4))
 except KeyboardInterrupt:
     print("interrupted")
 """

@@ -129,6 +129,22 @@ def test_channels_and_labels_of_each_version(version: str, viewer: Any, tmp_path
     assert labels.get_value((150, 250), world=True)[1] == 6
 
 
+def test_a_plate_as_its_wells(viewer: Any, tmp_path: Path) -> None:
+    wells = {
+        name: bigimg.from_array(gradient((2, 300, 400), np.uint16), dims="zyx") for name in ("A01", "B02")
+    }
+    bigimg.convert(wells, tmp_path / "screen.ome.zarr", chunks=64, **ASKED)
+    pixels, names = viewer.open(str(tmp_path / "screen.ome.zarr"), plugin="bigimg-zarr")
+    assert (pixels.name, names.name, list(names.features["well"])) == (
+        "screen", "screen wells", ["A/01", "B/02"],
+    )  # fmt: skip
+    viewer.reset_view()
+    assert is_drawn(viewer)
+    y, x = names.data_to_world(names.data[1])
+    assert pixels.get_value((1, y + 250, x + 350), world=True) is not None
+    assert pixels.data[0][1, int(y) + 250, int(x) + 350] == wells["B02"].values[1, 250, 350]
+
+
 def test_a_zipped_store(viewer: Any, tmp_path: Path) -> None:
     img = bigimg.from_array(gradient((300, 400), np.uint16), spacing=0.5, unit="um")
     bigimg.write(img, tmp_path / "a.ome.zarr", chunks=64, **ASKED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import bigimg
-from bigimg.errors import BudgetError, InputError, UsageError
+from bigimg.errors import BudgetError, IntegrityError, UsageError
 from tests.running import bigimg as command
 
 BRIGHT = {"A1": 0, "A2": 100, "B1": 200, "B3": 50}
@@ -89,10 +90,75 @@ def test_command(plate: Path, tmp_path: Path) -> None:
     assert "--series A/1/0" in done.out
 
 
-def test_napari_wants_one_field(plate: Path) -> None:
+def test_napari_shows_the_wells_side_by_side(plate: Path) -> None:
     from bigimg.viewing.napari.layers import layers_of
 
-    with pytest.raises(InputError, match=r"a plate of 4 wells .*: name one field, as .*A/1/0"):
-        layers_of(str(plate))
+    for source in (str(plate), bigimg.open_plate(plate)):
+        (data, options, kind), (corners, names, points) = layers_of(source)
+        assert (kind, options["name"], options["metadata"]["bigimg"]["wells"]) == (
+            "image", "screen", ["A/1", "A/2", "B/1", "B/3"],
+        )  # fmt: skip
+    step = np.array(data.shape) // (2, 3)
+    assert (points, names["features"]) == ("points", {"well": ["A/1", "A/2", "B/1", "B/3"]})
+    np.testing.assert_array_equal(corners, np.array([(0, 0), (0, 1), (1, 0), (1, 2)]) * step)
+    assert (step >= (300, 200)).all()
+    whole = np.asarray(data)
+    for well, value in BRIGHT.items():
+        y, x = step * ("AB".index(well[0]), int(well[1]) - 1)
+        cell = whole[y : y + step[0], x : x + step[1]]
+        assert (cell[:300, :200] == value).all()
+        assert not cell[300:].any()
+        assert not cell[:, 200:].any()
+        np.testing.assert_array_equal(data[y + 10 : y + 310, x + 20 :], whole[y + 10 : y + 310, x + 20 :])
+    assert not whole[: step[0], 2 * step[1] :].any()  # there is no A3
     assert layers_of(str(plate / "A/2/0"))
     assert layers_of(str(plate), series="A2/0")
+
+
+def test_levels_of_a_plate_lie_over_one_another(tmp_path: Path) -> None:
+    """Those that the fields have, and smaller ones; a field is opened when it is looked at."""
+    from bigimg.geometry.region import full
+    from bigimg.viewing import plate_mosaic
+    from bigimg.viewing.plate_mosaic import plate_levels
+
+    ramp = np.add.outer(np.arange(130), np.arange(170)).astype(np.float32)
+    images = {
+        f"{row}{column}": bigimg.from_array(np.stack([ramp, ramp + 1000 * i]), dims="cyx", spacing=(2, 3))
+        for i, (row, column) in enumerate([("A", 1), ("A", 2), ("B", 1)])
+    }
+    bigimg.convert(images, tmp_path / "p.ome.zarr", chunks=64, **ASKED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plate_mosaic, "SIDE", 50)
+        fields, levels = plate_levels(bigimg.open_plate(tmp_path / "p.ome.zarr"))
+    assert list(fields.opened) == ["A/1"]
+    assert [level.scale.times for level in levels] == [1, 1, 1, 2]
+    steps = [level.scale.step for level in levels]
+    assert [(steps[0][0] / y, steps[0][1] / x) for y, x in steps] == [(n, n) for n in (1, 2, 4, 8)]
+    assert [[axis.spacing for axis in level.spec.axes[1:]] for level in levels][2] == [8, 12]
+    for level, n in zip(levels, (1, 2, 4, 8), strict=True):
+        y, x = level.scale.step
+        found = level.read(full(level.spec.shape))
+        means = ramp[:128, :168].reshape(128 // n, n, 168 // n, n).mean((1, 3))
+        for i, (row, column) in enumerate([(0, 0), (0, 1), (1, 0)]):
+            cell = found[:, row * y :, column * x :][:, : 128 // n, : 168 // n]
+            np.testing.assert_allclose(cell, [means, means + 1000 * i], rtol=1e-5)
+        assert not found[:, y:, x:].any()
+        part = (slice(1, 2), slice(y // 2, y + 5), slice(3, x + 7))
+        np.testing.assert_array_equal(level.read(part), found[part])
+
+
+def test_a_damaged_well_is_drawn_as_stripes(plate: Path, tmp_path: Path) -> None:
+    from bigimg.viewing.napari.layers import layers_of
+
+    shutil.copytree(plate, tmp_path / "p")
+    shutil.rmtree(tmp_path / "p/A/2/0/0")
+    (data, _, _), _ = layers_of(str(tmp_path / "p"))
+    with pytest.raises(IntegrityError, match="A/2"):
+        np.asarray(data)
+    told: list[str] = []
+    data.tell = told.append
+    found = data[:]
+    step = np.array(data.shape) // (2, 3)
+    assert "A/2" in told[0]
+    assert found.mask[: step[0], step[1] : 2 * step[1]].all()
+    assert not found.mask[:, : step[1]].any()

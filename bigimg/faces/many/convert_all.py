@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import os
-import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bigimg.conversion.identity import request
-from bigimg.conversion.progress import Progress, Report, reporting
-from bigimg.conversion.sidecar import path_from
-from bigimg.errors import BigimgError, OutputError, UsageError, counted
-from bigimg.faces.convert import convert_to_store, plan
+from bigimg.conversion.commit import is_full
+from bigimg.conversion.plates import PlateResult
+from bigimg.conversion.progress import Meter, Report, reporting
+from bigimg.errors import BigimgError, OutputError, counted
+from bigimg.faces.convert import convert_source, parted, plan
+from bigimg.faces.many.finished import is_finished
 from bigimg.faces.many.report import Conversions, table
 from bigimg.faces.many.sources import Item, items_of
-from bigimg.faces.plates import plate_source
-from bigimg.omezarr.manifest import read_provenance
-from bigimg.omezarr.open import open_store
-from bigimg.omezarr.tree import tree_of
-from bigimg.opening.open import open_source
-from bigimg.opening.sources import split
+from bigimg.planning.disk import check_free, free_bytes
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, options
-from bigimg.planning.plan import ConversionPlan
-from bigimg.reader import as_kind
+from bigimg.planning.plate_plan import PlatePlan
+from bigimg.readers.folders.pattern import files_that_follow, is_pattern
 from bigimg.readers.several import on_others
 from bigimg.types import Json, Opening
-from bigimg.verification.objects import CheckedObjects
-from bigimg.verification.report import Findings
 
 SAMPLES = 5
 """Files whose stores are estimated, one second each: their share of the source is taken for that of all."""
@@ -84,8 +75,9 @@ def plan_all(sources: Sources, into: str | os.PathLike[str], **settings: Any) ->
     InputNotFoundError, UsageError
         As :func:`convert_all`.
     """
-    asked, opening = _checked(settings)
-    return _planned(items_of(sources, into, _ending(asked)), into, asked, opening, settings)
+    _, opening, others = parted(settings)
+    asked = options(**others)
+    return _planned(_items(sources, into, asked, opening), into, asked, opening, settings)
 
 
 def convert_all(
@@ -100,7 +92,7 @@ def convert_all(
     sync: bool = True,
     **settings: Any,
 ) -> Conversions:
-    """Convert each of many files to a store of its own in the folder ``into``, one after the other.
+    """Convert each of many files, or plates, to a store of its own in the folder ``into``, one after the other.
 
     What fails is listed and passed by. A later run skips what is finished: the store of the same source, with the same
     options. It goes on with what was interrupted.
@@ -108,16 +100,19 @@ def convert_all(
     Parameters
     ----------
     sources : path, pattern or address, or several of them
-        A folder is looked through, with the folders in it, by the names of files. A store, and a folder of DICOM
-        files, is one image. The folders in a folder, and those that a pattern leaves open, are kept below ``into``.
+        A folder is looked through, with the folders in it, by the names of files. A store, a plate as a microscope left
+        it, and a folder of DICOM files are one source each, and so are a pattern with fields as ``{well}``, which gets
+        the name of its folder, and with ``pattern`` each folder. The folders in a folder, and those that a pattern
+        with ``*`` leaves open, are kept below ``into``. Of a store that holds several images, as bioformats2raw makes
+        them, each becomes a store, ``a/0.ome.zarr`` and so on, unless ``series`` chooses one.
     into : path
         Made if it does not exist. A file ``a.svs`` becomes ``a.ome.zarr``, and with ``levels_only``
         ``a.levels.ome.zarr``.
     report : path, optional
         A CSV file with a line for each source: source, target, state, seconds, bytes, message. The state is
         ``converted``, ``finished`` (by an earlier run), ``failed``, or of a run that was stopped ``interrupted`` and
-        ``waiting``. It is written line by line. The message is that of the error, or says which image of a file that
-        holds several was converted.
+        ``waiting``; once the disk is full the others wait. It is written line by line. The message is that of the
+        error, or says which image of a file that holds several was converted.
     executor, progress, resume, overwrite, sync :
         As in :func:`bigimg.convert`; the progress is that of all files, in bytes of the sources.
     **settings
@@ -137,8 +132,29 @@ def convert_all(
     OutputError
         The disk has no room for all, or the report cannot be written.
     """
-    asked, opening = _checked(settings)
-    items = items_of(sources, into, _ending(asked))
+    return convert_each(
+        sources, into, report=report, executor=executor, progress=progress, resume=resume, overwrite=overwrite,
+        sync=sync, **settings,
+    )  # fmt: skip
+
+
+def convert_each(
+    sources: Sources,
+    into: str | os.PathLike[str],
+    *,
+    report: str | os.PathLike[str] | None = None,
+    worded: Callable[[BigimgError], str] = str,
+    executor: Executor | None = None,
+    progress: bool | Report | None = None,
+    resume: bool = True,
+    overwrite: bool = False,
+    sync: bool = True,
+    **settings: Any,
+) -> Conversions:
+    """Convert as :func:`convert_all` does; ``worded`` gives the message of an error in the words of the caller."""
+    _, opening, others = parted(settings)
+    asked = options(**others)
+    items = _items(sources, into, asked, opening)
     started = time.monotonic()
     try:
         Path(into).mkdir(parents=True, exist_ok=True)
@@ -147,74 +163,53 @@ def convert_all(
     planned = _planned(items, into, asked, opening, settings)
     _check_room(planned, into)
     whole = sum(size for size, done in zip(planned.source_bytes, planned.finished, strict=True) if not done)
-    before = 0
+    full = False
     with table(items, report) as rows, reporting(progress) as tell:
+        meter = Meter(whole, tell)
         for number, item in enumerate(items):
             if planned.finished[number]:
                 rows.add("finished")
                 continue
-            inner = _Share(
-                tell,
-                f"{number + 1} of {len(items)} files",
-                before,
-                planned.source_bytes[number],
-                whole,
-                started,
-            )
+            if full:
+                rows.add("waiting")
+                continue
+            inner = meter.share(f"{number + 1} of {len(items)} files", planned.source_bytes[number])
             begun = time.monotonic()
             try:
                 Path(item.target).parent.mkdir(parents=True, exist_ok=True)
-                if plate_source(item.source, opening) is not None:
-                    what = "is a plate, which is converted by itself"
-                    raise UsageError(f"{item.source}: {what}: bigimg convert {item.source} NAME.ome.zarr")
-                result = convert_to_store(
-                    item.source, item.target, executor=executor, progress=inner if tell else False, resume=resume,
-                    overwrite=overwrite, sync=sync, **settings,
+                result = convert_source(
+                    item.source, item.target, executor=executor, progress=inner or False, resume=resume,
+                    overwrite=overwrite, sync=sync, **settings | _chosen(item),
                 )  # fmt: skip
-                note = on_others(result.plan.spec.of_source)
+                note = "" if isinstance(result, PlateResult) else on_others(result.plan.spec.of_source)
+                note = note or ("" if item.series is None else f"series {item.series}")
                 rows.add("converted", time.monotonic() - begun, result.stored_bytes, note)
             except Exception as error:  # whatever it is, the other files are not to suffer from it
                 message = (
-                    str(error)
+                    worded(error)
                     if isinstance(error, BigimgError)
                     else f"{item.source}: {type(error).__name__}: {error}"
                 )
                 rows.add("failed", time.monotonic() - begun, message=message)
+                full = is_full(error)
                 del error
                 gc.collect()  # it held what its frames held, such as the pixels of a block
-            before += planned.source_bytes[number]
+            meter.done += planned.source_bytes[number]
     return Conversions(tuple(rows.rows), time.monotonic() - started)
 
 
-class _Share:
-    """The progress of one file as a part of that of all."""
-
-    def __init__(
-        self, tell: Report | None, stage: str, before: int, size: int, whole: int, started: float
-    ) -> None:
-        self.tell, self.stage, self.before, self.size, self.whole = tell, stage, before, size, whole
-        self.started = started
-
-    def __call__(self, one: Progress) -> None:
-        """Report how much of all files is done."""
-        if self.tell is not None:
-            done = self.before + self.size * one.done // max(1, one.total)
-            self.tell(Progress(self.stage, done, self.whole, time.monotonic() - self.started))
+def _items(
+    sources: Sources, into: str | os.PathLike[str], asked: Options, opening: Opening
+) -> tuple[Item, ...]:
+    ending = ".levels.ome.zarr" if asked.levels_only else ".ome.zarr"
+    return items_of(
+        sources, into, ending, whole=opening.get("pattern") is not None, each=opening.get("series") is None
+    )
 
 
-def _ending(asked: Options) -> str:
-    return ".levels.ome.zarr" if asked.levels_only else ".ome.zarr"
-
-
-def _checked(settings: Mapping[str, Any]) -> tuple[Options, Opening]:
-    """Return the options of the conversions, and those of the sources."""
-    opening, others = split(settings)
-    known = {field.name for field in dataclasses.fields(Options)}
-    if unknown := [name for name in others if name not in known]:
-        raise UsageError(
-            f"convert_all: there is no option {unknown[0]!r}; there are {', '.join(sorted(known))}"
-        )
-    return options(**others), opening
+def _chosen(item: Item) -> dict[str, str]:
+    """Return the option of the source that chooses the image of an item."""
+    return {} if item.series is None else {"series": item.series}
 
 
 def _planned(
@@ -222,8 +217,8 @@ def _planned(
     settings: Mapping[str, Any],
 ) -> ManyPlan:  # fmt: skip
     sizes = tuple(_size(item.source) for item in items)
-    finished = tuple(_is_finished(item, asked, opening) for item in items)
-    free = shutil.disk_usage(_existing(Path(os.path.abspath(into)))).free
+    finished = tuple(is_finished(item, asked, opening) for item in items)
+    free = free_bytes(_existing(Path(os.path.abspath(into))))
     todo = [(size, item) for size, item, done in zip(sizes, items, finished, strict=True) if not done]
     needed = None
     if (size := sum(size for size, _ in todo)) * SURELY > free and (
@@ -231,39 +226,6 @@ def _planned(
     ) is not None:
         needed = int(size * times)
     return ManyPlan(items, finished, sizes, needed, free)
-
-
-def _is_finished(item: Item, asked: Options, opening: Opening) -> bool:
-    """Return whether the store is there with all its objects, and that of this source with these options.
-
-    Objects are looked for as by ``verify(store, quick=True)``: small ones are read, shards measured. No chunk is read.
-    """
-    if not os.path.isdir(item.target):
-        return False
-    found = read_provenance(Path(item.target))
-    if found is None or found.get("request") is None:
-        return False
-    try:
-        with closing(as_kind(open_source(item.source, progress=False, **opening), asked.kind)) as reader:
-            wanted = request(reader, asked, opening)
-    except (BigimgError, OSError):  # it fails when it is converted, with its message
-        return False
-    if wanted != found["request"] or _is_damaged(item.target):
-        return False
-    if not asked.levels_only:
-        return True
-    finer = open_store(item.target).image.finer
-    return finer is not None and finer.path == path_from(item.target, item.source)
-
-
-def _is_damaged(store: str) -> bool:
-    """Return whether an object of the image is gone, or has another length, by its manifest."""
-    found = Findings()
-    try:
-        CheckedObjects(tree_of(store), found)
-    except (BigimgError, OSError):
-        return True
-    return found.lost
 
 
 def _grows(todo: list[tuple[int, Item]], settings: Mapping[str, Any]) -> float | None:
@@ -276,27 +238,31 @@ def _grows(todo: list[tuple[int, Item]], settings: Mapping[str, Any]) -> float |
     for size, item in some:
         beside = Path(_existing(Path(item.target)), ".bigimg.ome.zarr")
         try:
-            planned = plan(item.source, beside, **settings)
+            planned = plan(item.source, beside, **{**settings, **_chosen(item)})
         except BigimgError:  # it fails by itself later, with its message
             continue
-        estimate = planned.estimate if isinstance(planned, ConversionPlan) else None
-        if estimate is not None:
-            sizes, stored = sizes + size, stored + estimate.output_bytes
+        if isinstance(planned, PlatePlan):
+            sizes, stored = sizes + size, stored + int(planned.decoded_bytes / planned.compression)
+        elif planned.estimate is not None:
+            sizes, stored = sizes + size, stored + planned.estimate.output_bytes
     return stored / sizes if sizes else None
 
 
 def _check_room(planned: ManyPlan, into: str | os.PathLike[str]) -> None:
-    needed, left = planned.needed_bytes, len(planned.items) - sum(planned.finished)
-    if needed is not None and needed > planned.free_bytes:
-        raise OutputError(
-            f"{os.fspath(into)}: {counted(left, 'store')} need about {human_bytes(needed)} of disk (estimated from "
-            f"{min(left, SAMPLES)} of them), {human_bytes(planned.free_bytes)} are free:",
-            ways=["make room", "choose another disk", "levels_only=True", "give fewer files"],
-        )
+    left = len(planned.items) - sum(planned.finished)
+    if planned.needed_bytes is not None:
+        who = f"{counted(left, 'store')} (of which {min(left, SAMPLES)} were looked at)"
+        ways = ["levels_only=True", "give fewer files"]
+        check_free(into, Path(into), planned.needed_bytes, who=who, about=True, ways=ways)
 
 
 def _size(source: str) -> int:
     """Return the bytes of a source; 0 of what is not there."""
+    if not os.path.lexists(source) and is_pattern(source):
+        try:
+            return sum(map(os.path.getsize, files_that_follow(source)[0].names))
+        except BigimgError:  # it fails when it is converted, with its message
+            return 0
     if os.path.isdir(source):
         return sum(_size(os.path.join(where, name)) for where, _, names in os.walk(source) for name in names)
     try:

@@ -60,11 +60,12 @@ class Conversions:
 
     def __str__(self) -> str:
         states, stored = Counter(row.state for row in self.rows), sum(row.bytes for row in self.rows)
+        waiting = f", {states['waiting']} not begun" if states["waiting"] else ""
         noted = [row for row in self.rows if row.state == "converted" and row.message]
         return "\n".join(
             [
                 f"{counted(len(self.rows), 'file')}: {states['converted']} converted ({human_bytes(stored)}), "
-                f"{states['finished']} finished before, {states['failed']} failed; {self.seconds:.0f} s",
+                f"{states['finished']} finished before, {states['failed']} failed{waiting}; {self.seconds:.0f} s",
                 *_listed("failed", self.failed),
                 *_listed("note", noted),
             ]

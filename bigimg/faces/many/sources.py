@@ -1,8 +1,9 @@
 """The files and stores among many sources, and the name of the store that each of them becomes.
 
 A folder is looked through, with the folders in it: each file whose name is that of a format counts as one image, and
-so does a store, and a folder of DICOM files. The folders are kept below the target. So they are for a pattern, from
-its first part with a wildcard on. Of what is given by name only the name is kept.
+so does a store, a plate, and a folder of DICOM files. Of a store that holds several images each one counts. The folders
+are kept below the target. So they are for a pattern with wildcards, from its first part with one on. Of what is given
+by name only the name is kept; a pattern with fields, and the index of a plate, has that of its folder.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bigimg.errors import InputError, InputNotFoundError, UnknownFormatError, UsageError
-from bigimg.omezarr.open import is_store
+from bigimg.errors import BigimgError, InputError, InputNotFoundError, UnknownFormatError, UsageError
+from bigimg.omezarr.open import is_store, open_store
+from bigimg.opening.plates import plate_in
 from bigimg.places.address import is_url
 from bigimg.readers.folders.pattern import is_pattern
-from bigimg.readers.plates.find import find_plate
+from bigimg.readers.plates.find import IMAGES
+from bigimg.readers.plates.imagexpress import is_htd
+from bigimg.readers.plates.opera import is_index
 from bigimg.readers.registry import BUILT_IN, find_format, outside_formats
 
 STORES = (".levels.ome.zarr", ".ome.zarr", ".zarr", ".ozx")
@@ -28,16 +32,21 @@ PARTS = {".img": ".hdr", ".brik": ".head", ".brik.gz": ".head", ".rec": ".par"}
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image and its store."""
+    """One image or plate, and its store."""
 
     source: str
     target: str
+    series: str | None = None
+    """Name of the image, of a store that holds several."""
 
 
 def items_of(
     sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     into: str | os.PathLike[str],
     ending: str,
+    *,
+    whole: bool = False,
+    each: bool = True,
 ) -> tuple[Item, ...]:
     """Return the images among ``sources``, in their order, each once.
 
@@ -48,6 +57,11 @@ def items_of(
         The folder of the stores.
     ending : str
         Of their names.
+    whole : bool
+        Whether a folder that is given is one source, of which a pattern says what is in it.
+    each : bool
+        Whether each image of a store that holds several, as bioformats2raw makes them, has a store of its own, in a
+        folder of the name of theirs.
 
     Raises
     ------
@@ -63,14 +77,16 @@ def items_of(
     root, home = os.fspath(into), os.path.abspath(into)
     pairs = list[Item]()
     for one in [os.fspath(each) for each in given]:
-        for path, inside in _images(one, home, endings):
-            name = f"{_stem(os.path.basename(path), endings)}{ending}"
-            pairs.append(Item(path, os.path.join(root, os.path.normpath(os.path.join(inside, name)))))
+        for path, inside in _images(one, home, endings, whole=whole):
+            name = os.path.normpath(os.path.join(root, inside, _stem(_name(path), endings)))
+            several = _series(path) if each else ()
+            pairs += [Item(path, f"{os.path.join(name, one)}{ending}", one) for one in several]
+            pairs += [] if several else [Item(path, f"{name}{ending}")]
     found: dict[str, Item] = {}
     for item in _without_targets(pairs, ending, {os.path.abspath(each) for each in given}):
         key = os.path.abspath(item.target).casefold()  # some systems take a.tif and A.tif for one name
         other = found.setdefault(key, item)
-        if os.path.abspath(other.source) != os.path.abspath(item.source):
+        if (os.path.abspath(other.source), other.series) != (os.path.abspath(item.source), item.series):
             raise UsageError(
                 f"{other.source} and {item.source} would both become {item.target}: rename one, convert one by itself, "
                 "or give the folder above them, of which the folders are kept"
@@ -94,6 +110,18 @@ def _without_targets(items: Sequence[Item], ending: str, named: set[str]) -> Ite
             yield item
 
 
+def _series(path: str) -> tuple[str, ...]:
+    """Return the names of the images of a store that holds several, if they can be names of folders."""
+    if not is_store(path):
+        return ()
+    try:
+        found = open_store(path).series
+    except BigimgError:  # a plate, or what is damaged: it fails by itself
+        return ()
+    names = [name for name in found if name and name == os.path.basename(name) and not name.startswith(".")]
+    return tuple(found) if len(found) > 1 and len(names) == len(found) else ()
+
+
 def _endings() -> tuple[str, ...]:
     formats = (*BUILT_IN, *outside_formats()[0])
     return tuple(sorted({each for known in formats for each in known.extensions}, key=len, reverse=True))
@@ -105,11 +133,28 @@ def _stem(name: str, endings: Sequence[str]) -> str:
     return (name[: -len(known)] if known else name).removesuffix(".ome") or name
 
 
-def _images(name: str, home: str, endings: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _name(path: str) -> str:
+    """Return by what name a source is known: that of its folder where its own says nothing."""
+    folder, name = os.path.split(path)
+    if not os.path.lexists(path) and is_pattern(path):
+        folder, name = os.path.split(path[: path.index("{")])
+        above = os.path.basename(os.path.normpath(folder)) if folder else name.rstrip("-_. ")
+        return above or os.path.basename(os.path.abspath("."))
+    if is_htd(name):
+        return os.path.splitext(name)[0]
+    if is_index(path):
+        above = os.path.abspath(folder)
+        return os.path.basename(os.path.dirname(above) if os.path.basename(above) == IMAGES else above)
+    return name
+
+
+def _images(
+    name: str, home: str, endings: tuple[str, ...], *, whole: bool = False
+) -> Iterator[tuple[str, str]]:
     """Yield path and kept folders of each image that ``name`` means; ``home``, where the stores are, is left out."""
     if not os.path.lexists(name) and is_pattern(name):
-        what = "its files are one image or one plate, of which the pattern is no name"
-        raise UsageError(f"{name}: {what}: bigimg convert '{name}' NAME.ome.zarr")
+        yield name, ""
+        return
     if not os.path.lexists(name) and not is_url(name) and any(mark in name for mark in "*?["):
         above = _before_wildcards(name)
         matched = sorted(glob.glob(name, recursive=True))
@@ -117,8 +162,10 @@ def _images(name: str, home: str, endings: tuple[str, ...]) -> Iterator[tuple[st
             raise InputNotFoundError(f"{name}: no file matches this pattern; check it")
         for path in matched:
             inside = os.path.relpath(os.path.dirname(path) or ".", above or ".")
-            yield from ((each, os.path.join(inside, more)) for each, more in _images(path, home, endings))
-    elif not os.path.isdir(name) or _is_one(name):
+            yield from (
+                (each, os.path.join(inside, more)) for each, more in _images(path, home, endings, whole=whole)
+            )
+    elif not os.path.isdir(name) or whole or _is_one(name):
         yield os.path.normpath(name) if os.path.lexists(name) else name, ""
     else:
         images = list(_below(name, home, endings))
@@ -175,6 +222,6 @@ def _is_one(folder: str) -> bool:
 
 def _is_plate(folder: str) -> bool:
     try:
-        return find_plate(folder, {}) is not None
+        return plate_in(folder, {}) is not None
     except InputError:  # it is one, and makes no sense: it fails by itself
         return True

@@ -8,11 +8,9 @@ outline. A random patch is drawn again until the mask covers it: patch ``i`` is 
 from __future__ import annotations
 
 import math
-import threading
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +18,7 @@ from bigimg.errors import UsageError
 from bigimg.geometry.region import shape_of
 from bigimg.ops.patches.cutting import Cutter
 from bigimg.ops.patches.positions import Grid, Random
+from bigimg.system.shared import Lock
 from bigimg.types import Array, Shape
 
 AT_ONCE = 256
@@ -42,7 +41,7 @@ class CoveredGrid:
 
     def __init__(self, grid: Grid, mask: Cutter, least: float) -> None:
         self.grid, self.mask, self.least = grid, mask, least
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._boxes: list[tuple[int, int, bytes]] | None = None
         self._ranks: list[int] = [0]
 
@@ -128,13 +127,6 @@ class CoveredGrid:
             high = np.minimum(low + line.patch, size)
             sums = ahead.take(high, axis) - ahead.take(low, axis)
         return sums
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_lock": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
 
 
 class CoveredRandom:

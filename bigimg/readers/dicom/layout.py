@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bigimg.errors import InputError, MissingExtraError, counted, reading
-from bigimg.readers.dicom.pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, NATIVE, Pixels
+from bigimg.readers.dicom.pixels import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, NATIVE, Pixels, frame_bits
 from bigimg.readers.dicom.tags import text, transfer_syntax, value_of
 from bigimg.readers.raw.compressed import packing_of
 from bigimg.types import Array
@@ -42,7 +42,13 @@ class Element(NamedTuple):
 
 
 def describe_pixels(
-    path: str, header: Dataset, element: Element, size: int, *, most_frames: int = MOST_FRAMES
+    path: str,
+    header: Dataset,
+    element: Element,
+    size: int,
+    *,
+    most_frames: int = MOST_FRAMES,
+    cut: bool = False,
 ) -> Pixels:
     """Return how the pixels of a file are stored.
 
@@ -57,6 +63,8 @@ def describe_pixels(
         Bytes of the file.
     most_frames : int
         More are refused.
+    cut : bool
+        The file may be too short for its frames; see :func:`bigimg.readers.dicom.cut.in_file`.
 
     Raises
     ------
@@ -78,7 +86,7 @@ def describe_pixels(
             allocated=allocated, stored=stored, high=_whole(header, "HighBit", stored - 1),
             signed=bool(_whole(header, "PixelRepresentation", 0)), packing=packing_of(path), unpacked=size,
         )  # fmt: skip
-    _check(pixels, size, most_frames)
+    _check(pixels, size, most_frames, cut=cut)
     _check_decoder(pixels)
     labels = text(header, "SegmentationType") == "LABELMAP"  # the numbers are meant, not their colours
     if pixels.photometric != "PALETTE COLOR" or labels:
@@ -122,7 +130,7 @@ def pixel_element(header: Dataset, offset: int, head: bytes, size: int) -> Eleme
     return Element(syntax, offset, size - offset if length == 0xFFFFFFFF else length, keyword, vr)
 
 
-def _check(pixels: Pixels, size: int, most_frames: int) -> None:
+def _check(pixels: Pixels, size: int, most_frames: int, *, cut: bool) -> None:
     p = pixels
     if p.keyword != "PixelData":
         wrong = p.allocated not in (32, 64)
@@ -136,12 +144,9 @@ def _check(pixels: Pixels, size: int, most_frames: int) -> None:
     if p.frames > most_frames:
         what = f"has {p.frames} frames, and at most {most_frames} of one file are read"
         raise InputError(f"{p.path}: {what}; split it with dcmtk or highdicom first")
-    if p.syntax == DEFLATED:
+    if p.syntax == DEFLATED or cut:
         return
-    bits = p.rows * p.columns * p.samples * p.allocated
-    if p.photometric == "YBR_FULL_422":
-        bits = bits * 2 // 3
-    needed = math.ceil(p.frames * bits / 8) if p.syntax in NATIVE else 8 * p.frames
+    needed = math.ceil(p.frames * frame_bits(p) / 8) if p.syntax in NATIVE else 8 * p.frames
     there = min(p.length, size - p.offset)
     if there < needed:
         what = f"{needed} bytes ({counted(p.frames, 'frame')} of {p.rows} x {p.columns}), but {max(there, 0)} are there"

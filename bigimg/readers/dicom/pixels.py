@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import struct
-import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from bigimg.readers.codestreams import jpeg_is_cut
 from bigimg.readers.raw.compressed import read_bytes
 from bigimg.readers.raw.plain import read_once
 from bigimg.readers.raw.streams import Packing
+from bigimg.system.shared import Shared
 from bigimg.types import Array, DType
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -79,7 +79,12 @@ class Pixels:
     """Whether a frame is a tile of a slide: imagecodecs then decodes JPEG and JPEG 2000, as the readers of slides do.
     libjpeg itself makes RGB of these; pydicom does it afterwards, takes six times as long, and does not look whether
     the picture is RGB already, which the headers of slides often fail to say."""
-    _table: _FrameTable = field(default_factory=lambda: _FrameTable(), compare=False, repr=False)
+    _table: Shared[Array] = field(default_factory=Shared, compare=False, repr=False)
+    """Of a compressed file, of shape (frames, 2): where the fragments of each frame begin and end."""
+    _whole: Shared[Array] = field(default_factory=Shared, compare=False, repr=False)
+    """The pixels of a file that is read as a whole."""
+    places: Array | None = field(default=None, compare=False, repr=False)
+    """Of shape (frames, 2): where the fragments of each frame begin and end, in a file that is cut."""
 
     @property
     def colored(self) -> bool:
@@ -151,7 +156,7 @@ class Pixels:
 
     def close(self) -> None:
         """Drop the inflated pixels; no file is open between reads."""
-        self._table.whole = None
+        self._whole.take()
 
     def _window(self, frame: int, rows: slice, columns: slice) -> Array:
         dtype = self.dtype.newbyteorder(">" if self.syntax == BIG_ENDIAN else "<")
@@ -208,19 +213,20 @@ class Pixels:
         return self._checked(array, frame)
 
     def _inflated(self, frame: int) -> Array:
-        with self._table.lock:
-            if self._table.whole is None:
-                from pydicom import dcmread
-
-                errors = (RuntimeError, ValueError, AttributeError, EOFError)
-                wrong = reading(self.path, errors, DAMAGED, what="its pixels make no sense")
-                with wrong, opened(self.path, self.packing) as file:
-                    if self.syntax == DEFLATED:
-                        inflated_bytes(self.path, file)
-                        file.seek(0)
-                    self._table.whole = dcmread(file, force=True).pixel_array
-            whole = self._table.whole
+        whole = self._whole.get(self._unpacked)
         return self._checked(whole[frame] if self.frames > 1 else whole, frame)
+
+    def _unpacked(self) -> Array:
+        from pydicom import dcmread
+
+        errors = (RuntimeError, ValueError, AttributeError, EOFError)
+        wrong = reading(self.path, errors, DAMAGED, what="its pixels make no sense")
+        with wrong, opened(self.path, self.packing) as file:
+            if self.syntax == DEFLATED:
+                inflated_bytes(self.path, file)
+                file.seek(0)
+            found: Array = dcmread(file, force=True).pixel_array
+        return found
 
     def _checked(self, array: Array, frame: int) -> Array:
         """Return a decoded frame; refuse one that is not as the header says."""
@@ -257,28 +263,21 @@ class Pixels:
 
     def _coded(self, file: BinaryIO, frame: int) -> bytes:
         """Return the bytes of a compressed frame; refuse a JPEG that is cut, which decoders may not notice."""
-        with self._table.lock:
-            if self._table.found is None:
-                self._table.found = _find_frames(file, self.offset, self.frames, self.extended)
-            start, end = self._table.found[frame].tolist()
-        coded = b"".join(_fragments(_at(file, start, end - start), start))
+        found = self.places
+        if found is None:
+            found = self._table.get(lambda: _find_frames(file, self.offset, self.frames, self.extended))
+        start, end = found[frame].tolist()
+        coded = b"".join(_fragments(bytes_at(file, start, end - start), start))
         if jpeg_is_cut(coded):
             raise ValueError("its JPEG stream has no end")
         check_coded_size(coded, self.rows * self.columns * self.samples)
         return coded
 
 
-class _FrameTable:
-    """The table of frames of a compressed file, found at the first read, or the pixels of a deflated file."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.found: Array | None = None
-        """Of shape (frames, 2): where the fragments of each frame begin and end in the file."""
-        self.whole: Array | None = None
-
-    def __reduce__(self) -> tuple[type[_FrameTable], tuple[()]]:
-        return _FrameTable, ()
+def frame_bits(pixels: Pixels) -> int:
+    """Return the bits of an uncompressed frame, as stored."""
+    bits = pixels.rows * pixels.columns * pixels.samples * pixels.allocated
+    return bits * 2 // 3 if pixels.photometric == "YBR_FULL_422" else bits
 
 
 def _find_frames(file: BinaryIO, offset: int, frames: int, extended: tuple[bytes, bytes]) -> Array:
@@ -290,9 +289,9 @@ def _find_frames(file: BinaryIO, offset: int, frames: int, extended: tuple[bytes
     first = file.tell()
     if frames > 1 and len(extended[0]) == len(extended[1]) == 8 * frames:
         starts, lengths = (np.frombuffer(part, "<u8").astype(np.int64) for part in extended)
-        if _begin_frames(file, starts + first, first):
+        if begin_frames(file, starts + first, first):
             return np.stack([starts + first, starts + first + 8 + lengths], axis=1)
-    if frames > 1 and len(table) == frames and _begin_frames(file, table + first, first):
+    if frames > 1 and len(table) == frames and begin_frames(file, table + first, first):
         starts = table + first
         return np.stack([starts, np.append(starts[1:], _end(file, int(starts[-1])))], axis=1)
     file.seek(first)
@@ -300,32 +299,38 @@ def _find_frames(file: BinaryIO, offset: int, frames: int, extended: tuple[bytes
     if not count:
         raise ValueError("it has no fragments")
     starts = np.array(found, np.int64)
-    ends = np.append(starts[1:], starts[-1] + 8 + struct.unpack("<L", _at(file, found[-1] + 4, 4))[0])
+    ends = np.append(starts[1:], starts[-1] + 8 + struct.unpack("<L", bytes_at(file, found[-1] + 4, 4))[0])
     if count == frames:
         return np.stack([starts, ends], axis=1)
     if frames == 1:
         return np.array([[starts[0], ends[-1]]])
     # A frame begins as the first one does, where another has come to its end.
-    head = _at(file, found[0] + 8, 2)
-    begins = [i for i in range(count)
-              if not i or (_at(file, found[i] + 8, 2) == head and _ends(file, found[i - 1] + 8, found[i]))]  # fmt: skip
+    head = bytes_at(file, found[0] + 8, 2)
+    begins = [
+        i
+        for i in range(count)
+        if not i
+        or (bytes_at(file, found[i] + 8, 2) == head and ends_as_picture(file, found[i - 1] + 8, found[i]))
+    ]
     if len(begins) != frames:
         what = f"{count} fragments for {frames} frames, and no table says which belong together"
         raise ValueError(f"{what}: {len(begins)} of them begin a picture")
     return np.stack([starts[begins], np.append(starts[begins[1:]], ends[-1])], axis=1)
 
 
-def _begin_frames(file: BinaryIO, starts: Array, first: int) -> bool:
+def begin_frames(file: BinaryIO, starts: Array, first: int) -> bool:
     """Return whether a table of frames may be true: in order, with a fragment at its first, middle and last frame."""
     some = starts[[0, len(starts) // 2, -1]].tolist()
     return bool(
-        starts[0] == first and (np.diff(starts) > 0).all() and all(_at(file, at, 4) == ITEM for at in some)
+        starts[0] == first
+        and (np.diff(starts) > 0).all()
+        and all(bytes_at(file, at, 4) == ITEM for at in some)
     )
 
 
 def _end(file: BinaryIO, at: int) -> int:
     """Return where the fragments that begin at byte ``at`` end."""
-    while (head := _at(file, at, 8))[:4] == ITEM and len(head) == 8:
+    while (head := bytes_at(file, at, 8))[:4] == ITEM and len(head) == 8:
         at += 8 + int.from_bytes(head[4:], "little")
     return at
 
@@ -344,15 +349,16 @@ def _fragments(data: bytes, start: int) -> Iterator[bytes]:
         at += 8 + length
 
 
-def _at(file: BinaryIO, start: int, length: int) -> bytes:
+def bytes_at(file: BinaryIO, start: int, length: int) -> bytes:
+    """Return bytes of a file, fewer at its end."""
     file.seek(start)
     return file.read(length)
 
 
-def _ends(file: BinaryIO, start: int, end: int) -> bool:
+def ends_as_picture(file: BinaryIO, start: int, end: int) -> bool:
     """Return whether a fragment ends as a JPEG, JPEG-LS or JPEG 2000 picture does."""
     last = max(end - 4, start)
-    return _at(file, last, end - last).rstrip(b"\0").endswith(b"\xff\xd9")
+    return bytes_at(file, last, end - last).rstrip(b"\0").endswith(b"\xff\xd9")
 
 
 def opened(path: str, packing: Packing | None) -> BinaryIO:

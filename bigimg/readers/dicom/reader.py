@@ -24,9 +24,10 @@ from bigimg.errors import (
     without_remedy,
 )
 from bigimg.geometry.holes import hole_value
-from bigimg.geometry.region import shape_of
+from bigimg.geometry.region import on_all_axes, shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
+from bigimg.readers.dicom.files import OfFiles
 from bigimg.readers.dicom.grouping import chosen, ordered, series_of
 from bigimg.readers.dicom.headers import Plane, planes_of, read_header, reading_dicom
 from bigimg.readers.dicom.pixels import Pixels
@@ -45,29 +46,16 @@ QUIET = threading.Lock()
 
 
 @dataclass(frozen=True)
-class DicomReader:
+class DicomReader(OfFiles):
     """A :class:`bigimg.reader.Reader` of planes in any number of files."""
 
-    spec: ImageSpec
-    access: Access
-    source: str
-    files: tuple[Pixels, ...]
+    title = "DICOM"
     index: Array
     """Of shape (t, segments, z, 2): file and frame of each plane; -1 where there is none."""
     fill: float = 0
     """Value of a plane that is not there."""
     lines: Array | None = None
     """Of shape (t, segments, z, 2): slope and intercept of each plane; None if all are equal."""
-
-    @property
-    def format(self) -> str:
-        """Name of the format, for ``info``."""
-        return "DICOM" if len(self.files) == 1 else f"DICOM, {len(self.files)} files"
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The names of the files."""
-        return tuple(pixels.path for pixels in self.files)
 
     def read(self, region: Region) -> Array:
         """Return the values of ``region``, plane by plane.
@@ -77,10 +65,8 @@ class DicomReader:
         InputError
             A file is corrupt, or shorter than it says.
         """
-        where = dict(zip(self.spec.dims, region, strict=True))
-        t, c, z = (where.get(name, slice(0, 1)) for name in "tcz")
-        found = np.empty(shape_of(region), self.spec.dtype)
-        whole = found.reshape([s.stop - s.start for s in (t, c, z, where["y"], where["x"])])
+        t, c, z, y, x = every = on_all_axes(region, self.spec.dims)
+        whole = np.empty(shape_of(every), self.spec.dtype)
         segments = self.index.shape[1] > 1
         for it, iz in np.ndindex(whole.shape[0], whole.shape[2]):
             for ic in range(c.start, c.stop) if segments else (0,):
@@ -89,7 +75,7 @@ class DicomReader:
                 if file < 0:
                     whole[it, ic - c.start if segments else slice(None), iz] = self.fill
                     continue
-                plane = self.files[file].read(int(frame), where["y"], where["x"])
+                plane = self.files[file].read(int(frame), y, x)
                 if self.lines is not None:
                     slope, intercept = self.lines[at]
                     plane = plane * slope + intercept
@@ -97,12 +83,7 @@ class DicomReader:
                     whole[it, ic - c.start, iz] = plane
                 else:
                     whole[it, :, iz] = plane[c] if plane.ndim == 3 else plane
-        return found
-
-    def close(self) -> None:
-        """Drop the inflated content of a deflated file; no file is open between reads."""
-        for pixels in self.files:
-            pixels.close()
+        return whole.reshape(shape_of(region))
 
 
 def open_dicom(

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from bigimg.errors import PARTIAL, InconsistentSeries, InputError, counted, damage, without_remedy
 from bigimg.geometry.axes import Axis
+from bigimg.geometry.even import even_step
 from bigimg.geometry.holes import each_box, hole_value, with_holes
-from bigimg.geometry.region import pieces, shape_of, shift
+from bigimg.geometry.region import on_all_axes, pieces, shape_of, shift
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, SpacingNote
 from bigimg.geometry.units import converted
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
 from bigimg.readers.dicom.fields import Fields, first_item
+from bigimg.readers.dicom.files import OfFiles
 from bigimg.readers.dicom.pixels import Pixels
 from bigimg.readers.dicom.slide_files import SlideFile, origin_of, slide_file
 from bigimg.readers.dicom.spec import notes_of
@@ -45,27 +48,18 @@ EVEN = 0.05
 
 
 @dataclass(frozen=True)
-class SlideReader:
+class SlideReader(OfFiles):
     """A :class:`bigimg.reader.Reader` of one level of a slide."""
 
-    spec: ImageSpec
-    access: Access
-    source: str
-    files: tuple[Pixels, ...]
+    title = "DICOM slide"
     index: Array
     """Of shape (paths, planes, rows, columns, 2): file and frame of each tile; -1 where there is none."""
     fill: float = 0
     """Value of pixels that were not scanned."""
-
-    @property
-    def format(self) -> str:
-        """Name of the format, for ``info``."""
-        return "DICOM slide" if len(self.files) == 1 else f"DICOM slide, {len(self.files)} files"
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """The names of the files."""
-        return tuple(pixels.path for pixels in self.files)
+    coarser: tuple[Callable[[], SlideReader], ...] = ()
+    """What opens each coarser level; see :func:`bigimg.reader.coarser_of`."""
+    lossy: bool = False
+    """Whether its tiles may have lost something when they were stored, now or before."""
 
     def read(self, region: Region) -> Array:
         """Return the values of ``region``, tile by tile.
@@ -75,13 +69,10 @@ class SlideReader:
         InputError
             A file is corrupt, or shorter than it says.
         """
-        where = dict(zip(self.spec.dims, region, strict=True))
-        c, z = (where.get(name, slice(0, 1)) for name in "cz")
-        y, x = where["y"], where["x"]
+        _, c, z, y, x = on_all_axes(region, self.spec.dims)
         size = self.files[0].rows, self.files[0].columns
         colored = self.files[0].samples > 1
-        found = np.empty(shape_of(region), self.spec.dtype)
-        whole = found.reshape([s.stop - s.start for s in (c, z, y, x)])
+        whole = np.empty(shape_of((c, z, y, x)), self.spec.dtype)
         for (row, column), box in pieces((y, x), size):
             target = shift(box, (y.start, x.start))
             inside = shift(box, (row * size[0], column * size[1]))
@@ -93,10 +84,7 @@ class SlideReader:
                         whole[(slice(None), plane - z.start, *target)] = values if file < 0 else values[c]
                     else:
                         whole[(path - c.start, plane - z.start, *target)] = values
-        return found
-
-    def close(self) -> None:
-        """Do nothing: no file is open between reads."""
+        return whole.reshape(shape_of(region))
 
 
 @dataclass(frozen=True)
@@ -134,7 +122,8 @@ def open_slide(
     series : int or str, optional
         Number or name of a level or photo, or the SeriesInstanceUID of a slide among several.
     allow_partial : bool
-        Leave out damaged files; tiles that are then in no file are holes.
+        Leave out damaged files, and frames behind the end of files that are cut; tiles that are then in no file are
+        holes.
     notes : sequence of str
         Notes on the source.
 
@@ -166,7 +155,19 @@ def open_slide(
             *others,
             f"{counted(len(damaged), 'file')} of {len(paths)} {are} damaged and left out: {damaged[0]}",
         )
-    return _reader(image, source, (*notes, *others))
+    reader = _reader(image, source, (*notes, *others))
+    opener = partial(open_slide, paths, source, allow_partial=allow_partial)
+    coarser = tuple(partial(opener, series=level) for level in _coarser(names, number))
+    return replace(reader, coarser=coarser, lossy=any(file.lossy for file, _ in image.members))
+
+
+def _coarser(names: Sequence[str], number: int) -> Iterator[int]:
+    """Yield the numbers of the coarser levels of an image, which follow it; none of a photo."""
+    of, word, _ = names[number].rpartition("level ")
+    for each in range(number + 1, len(names) if word else 0):
+        if names[each].rpartition("level ")[:2] != (of, word):
+            return
+        yield each
 
 
 def _files(paths: Sequence[str], source: str, *, partial: bool) -> tuple[list[SlideFile], list[str]]:
@@ -174,7 +175,7 @@ def _files(paths: Sequence[str], source: str, *, partial: bool) -> tuple[list[Sl
     files, damaged = list[SlideFile](), list[str]()
     for path in paths:
         try:
-            files.append(slide_file(path))
+            files.append(slide_file(path, allow_partial=partial))
         except InputError as error:
             if not partial or len(paths) == 1:
                 raise
@@ -324,12 +325,9 @@ def _described(image: _Image, source: str, paths: list[str], z: Array, notes: li
     if not spacing or min(spacing) <= 0:
         notes.append(SpacingNote("the file has no pixel spacing; 1 is assumed"))
         spacing = None
-    steps = np.diff(z)
-    even = bool(
-        len(steps) and np.ptp(steps) <= EVEN * steps.mean() and all(f.z_known for f, _ in image.members)
-    )
-    if len(steps) and not even:
-        known = all(f.z_known for f, _ in image.members)
+    known = all(f.z_known for f, _ in image.members)
+    step = even_step(z, within=EVEN) if len(z) > 1 and known else None
+    if len(z) > 1 and step is None:
         where = (
             f"lie at {', '.join(f'{v:g}' for v in z)} µm, not evenly" if known else "have no known distance"
         )
@@ -337,7 +335,7 @@ def _described(image: _Image, source: str, paths: list[str], z: Array, notes: li
     samples = pixels.samples if pixels.samples > 1 else len(paths)
     axes = [
         Axis("c", samples) if samples > 1 else None,
-        Axis("z", len(z), round(float(steps.mean()), 6), "micrometer", float(z[0])) if even
+        Axis("z", len(z), round(step, 6), "micrometer", float(z[0])) if step is not None
         else Axis("z", len(z)) if len(z) > 1 else None,
         *(_along(name, n, step, start) for name, n, step, start in zip(
             "yx", file.shape, spacing or (None, None), _start(header), strict=True)),

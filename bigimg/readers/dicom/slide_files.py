@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 
 from bigimg.errors import InputError, counted
+from bigimg.readers.dicom.cut import in_file
 from bigimg.readers.dicom.fields import Fields, first_item
 from bigimg.readers.dicom.headers import reading_dicom
 from bigimg.readers.dicom.layout import describe_pixels, pixel_element
-from bigimg.readers.dicom.pixels import DEFLATED, Pixels
+from bigimg.readers.dicom.pixels import DEFLATED, NATIVE, Pixels
 from bigimg.readers.dicom.tags import number, text, transfer_syntax, value_of
 from bigimg.types import Array
 
@@ -38,6 +39,10 @@ MICROMETRES = 1000
 """In a millimetre."""
 Z_DIGITS = 3
 """Digits of a focal plane in micrometres that tell it from another."""
+LOSSLESS = {
+    *NATIVE, *(f"1.2.840.10008.1.2.{end}" for end in ("4.57", "4.70", "4.80", "4.90", "4.201", "4.202", "5")),
+}  # fmt: skip
+"""Transfer syntaxes that give back each pixel: uncompressed, JPEG lossless, JPEG-LS, JPEG 2000, HTJ2K, RLE."""
 PHOTOS = {"LABEL": "label", "OVERVIEW": "overview", "LOCALIZER": "overview"}
 """Third value of ImageType of photos of the glass and of its label, on which names are written."""
 
@@ -71,6 +76,11 @@ class SlideFile:
         return text(self.header, "SeriesInstanceUID"), text(self.header, "PyramidUID")
 
     @property
+    def lossy(self) -> bool:
+        """Whether its tiles may have lost something when they were stored, now or before."""
+        return self.pixels.syntax not in LOSSLESS or text(self.header, "LossyImageCompression") == "01"
+
+    @property
     def whole(self) -> str:
         """What the parts of a concatenation have in common; else the file is the whole."""
         return text(self.header, "ConcatenationUID") or self.pixels.path
@@ -82,8 +92,8 @@ def is_slide(path: str) -> bool:
         return SLIDE + b"\2\0" in file.read(1024)
 
 
-def slide_file(path: str) -> SlideFile:
-    """Return what the file at ``path`` holds of a slide.
+def slide_file(path: str, *, allow_partial: bool = False) -> SlideFile:
+    """Return what the file at ``path`` holds of a slide; with ``allow_partial`` also of one that is cut.
 
     Raises
     ------
@@ -102,11 +112,12 @@ def slide_file(path: str) -> SlideFile:
         element = pixel_element(header, offset, head, size)
         if element is None:
             raise InputError(f"{path}: ends before its pixels, at byte {size}; fetch it again")
-        pixels = describe_pixels(path, header, element, size, most_frames=MOST_FRAMES)
+        pixels = describe_pixels(path, header, element, size, most_frames=MOST_FRAMES, cut=True)
         tables = (value_of(header, "ExtendedOffsetTable"), value_of(header, "ExtendedOffsetTableLengths"))
         if all(isinstance(table, bytes) for table in tables):
             pixels = replace(pixels, extended=tables)
-        return _placed(replace(pixels, tile=True), header, groups)
+        there = in_file(replace(pixels, tile=True), size, allow_partial=allow_partial)
+        return _placed(there, header, groups, pixels.frames)
 
 
 class _Groups(NamedTuple):
@@ -172,8 +183,8 @@ def _place(
     return (*(math.nan if value is None else value for value in along), which)
 
 
-def _placed(pixels: Pixels, header: Dataset, groups: _Groups | None) -> SlideFile:
-    """Return the file with the place of each frame."""
+def _placed(pixels: Pixels, header: Dataset, groups: _Groups | None, promised: int) -> SlideFile:
+    """Return the file with the place of each frame that is there, the first ones of as many as it promised."""
     down, across = (number(header, f"TotalPixelMatrix{of}") for of in ("Rows", "Columns"))
     shape = int(down or pixels.rows), int(across or pixels.columns)
     grid = -(-shape[0] // pixels.rows), -(-shape[1] // pixels.columns)
@@ -185,11 +196,11 @@ def _placed(pixels: Pixels, header: Dataset, groups: _Groups | None) -> SlideFil
     organised = text(header, "DimensionOrganizationType")
     sparse = organised != "TILED_FULL" and groups is not None and not np.isnan(groups.places[:, :2]).any()
     if sparse and groups is not None:
-        return _sparse(pixels, header, groups, photo, shape, grid, paths)
-    if organised == "TILED_SPARSE" and pixels.frames > 1:
+        return _sparse(pixels, header, groups, photo, shape, grid, paths, promised)
+    if organised == "TILED_SPARSE" and promised > 1:
         raise InputError(f"{pixels.path}: is a slide that does not say where its tiles lie; export it again")
     most = int(number(header, "NumberOfOpticalPaths") or len(paths))
-    return _full(pixels, header, photo, shape, grid, paths[:most] or ("",))
+    return _full(pixels, header, photo, shape, grid, paths[:most] or ("",), promised)
 
 
 def _full(
@@ -199,6 +210,7 @@ def _full(
     shape: tuple[int, int],
     grid: tuple[int, int],
     paths: tuple[str, ...],
+    promised: int,
 ) -> SlideFile:
     """Return a file in which all tiles follow one another: along x, y, z and the optical paths (PS3.3 C.7.6.17.3)."""
     shared = Fields(header, first_item(header, "SharedFunctionalGroupsSequence"), None)
@@ -206,8 +218,10 @@ def _full(
     between = (shared.number("SpacingBetweenSlices", "PixelMeasuresSequence") or 0) * MICROMETRES
     count = len(paths) * planes * grid[0] * grid[1]
     first = int(number(header, "ConcatenationFrameOffsetNumber") or 0)
-    if first + pixels.frames > count:
-        what = f"has {counted(first + pixels.frames, 'frame')} for {counted(count, 'tile')} of {grid[0]} x {grid[1]}"
+    if first + promised > count:
+        what = (
+            f"has {counted(first + promised, 'frame')} for {counted(count, 'tile')} of {grid[0]} x {grid[1]}"
+        )
         more = f", {counted(planes, 'focal plane')} and {counted(len(paths), 'optical path')}"
         raise InputError(f"{pixels.path}: {what}{more}; its header makes no sense, export it again")
     index = np.arange(first, first + pixels.frames)
@@ -221,12 +235,13 @@ def _full(
 
 def _sparse(
     pixels: Pixels, header: Dataset, groups: _Groups, photo: str, shape: tuple[int, int], grid: tuple[int, int],
-    paths: tuple[str, ...],
+    paths: tuple[str, ...], promised: int,
 ) -> SlideFile:  # fmt: skip
     """Return a file in which each frame says where it lies; only what was scanned is there."""
-    places, name = groups.places, pixels.path
-    if len(places) != pixels.frames:
-        raise InputError(f"{name}: describes {len(places)} of {pixels.frames} frames; fetch it again")
+    name = pixels.path
+    if len(groups.places) != promised:
+        raise InputError(f"{name}: describes {len(groups.places)} of {promised} frames; fetch it again")
+    places = groups.places[: pixels.frames]
     place = places[:, :2].astype(np.int64) - 1
     size = np.array([pixels.rows, pixels.columns])
     tile, rest = np.divmod(place, size)

@@ -42,7 +42,7 @@ def open_folder(
     ----------
     path : str or path-like
     series : int or str, optional
-        Which series, where DICOM files or the fields ``well`` and ``field`` of a pattern make several.
+        Which series, where DICOM files or ``{field}`` in a pattern make several.
     pattern : str, optional
         Of the names of the files in the folder, see :mod:`bigimg.readers.folders.pattern`.
     **asked
@@ -100,7 +100,7 @@ def open_pattern(text: str, *, series: int | str | None = None, **asked: Any) ->
     text : str
         See :mod:`bigimg.readers.folders.pattern`. Without fields, the files are planes along z in natural order.
     series : int or str, optional
-        Which image, where the fields ``well`` and ``field`` make several.
+        Which image, where ``{field}`` makes several; patterns with ``{well}`` are plates.
     **asked
         Other options of :class:`bigimg.types.Opening`.
 
@@ -119,13 +119,11 @@ def open_pattern(text: str, *, series: int | str | None = None, **asked: Any) ->
     if not table.fields:
         only_image(text, series)
         return GridReader(stacked(sorted(table.names, key=natural_key)), text, how, plain=True)
-    every = [table.select(**which) for which in table.series()]
-    titles = [" ".join(f"{name} {value}" for name, value in which.items()) for which in table.series()]
-    named = [
-        Named(title, tuple(map(len, each.values.values()))) for title, each in zip(titles, every, strict=True)
-    ]
+    fields = {f"field {value}": table.select("field", value) for value in table.values.get("field", ())}
+    every = fields or {"": table}
+    named = [Named(name, tuple(map(len, each.values.values()))) for name, each in every.items()]
     number, others = pick(text, named, series)
-    grid = arranged(every[number], text, asked.get("on_gap"))
+    grid = arranged(every[named[number].name], text, asked.get("on_gap"))
     told = [f"the names say {grid.told}"] if grid.axes else []
     if more:
         told.append(

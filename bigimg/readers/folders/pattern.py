@@ -47,18 +47,17 @@ class Table:
         """The fields, in the order of the columns of ``index``."""
         return tuple(self.values)
 
-    def select(self, **wanted: Value) -> Table:
-        """Return the files in which the fields have the values ``wanted``, without these fields.
+    def select(self, field: str, value: Value) -> Table:
+        """Return the files in which ``field`` has the ``value``, without this field.
 
         Examples
         --------
-        >>> parse("{well}_z{z}.tif").match(["A1_z1.tif", "A1_z2.tif", "B1_z1.tif"]).select(well="A1").names
-        ('A1_z1.tif', 'A1_z2.tif')
+        >>> parse("f{field}_z{z}.tif").match(["f1_z1.tif", "f1_z2.tif", "f2_z1.tif"]).select("field", 1).names
+        ('f1_z1.tif', 'f1_z2.tif')
         """
-        columns = [self.fields.index(name) for name in wanted]
-        number = [self.values[name].index(value) for name, value in wanted.items()]
-        rows = np.flatnonzero((self.index[:, columns] == number).all(axis=1))
-        kept = [i for i, name in enumerate(self.fields) if name not in wanted]
+        number = self.values[field].index(value)
+        rows = np.flatnonzero(self.index[:, self.fields.index(field)] == number)
+        kept = [i for i, name in enumerate(self.fields) if name != field]
         values: dict[str, tuple[Value, ...]] = {}
         index = np.empty((len(rows), len(kept)), self.index.dtype)
         for to, column in enumerate(kept):
@@ -66,15 +65,6 @@ class Table:
             there, index[:, to] = np.unique(self.index[rows, column], return_inverse=True)
             values[name] = tuple(self.values[name][i] for i in there)
         return Table(tuple(self.names[i] for i in rows), values, index)
-
-    def series(self) -> list[dict[str, Value]]:
-        """Return the values of ``well`` and ``field`` of each image; one without values where neither is a field."""
-        columns = [self.fields.index(name) for name in SERIES if name in self.values]
-        rows = np.unique(self.index[:, columns], axis=0) if columns else np.zeros((1, 0), int)
-        return [
-            {self.fields[column]: self.values[self.fields[column]][i] for column, i in zip(columns, row, strict=True)}
-            for row in rows.tolist()
-        ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

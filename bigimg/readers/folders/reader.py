@@ -8,7 +8,6 @@ each read, and so once for each thread that reads it.
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
@@ -26,6 +25,7 @@ from bigimg.readers.allowed import known_channels
 from bigimg.readers.folders.grid import Grid
 from bigimg.readers.folders.members import How, alike, channels_of, checked
 from bigimg.readers.registry import find_format
+from bigimg.system.shared import Lock
 from bigimg.types import Array, Part, Region, Shape
 
 MOST_OPEN = 320
@@ -74,7 +74,8 @@ class GridReader:
         self._again = {"notes": notes, "of_source": of_source, "plain": plain}
         members = checked(grid, self._how, plain=plain)
         self._first, self._lost, self.paths = members.first, members.lost, members.paths
-        self._stamp, self.parts = members.stamp, parts_of(members.first)
+        self._stamp = members.stamp  # in a pickle, so that dask computes again where a file was written over
+        self.parts = parts_of(members.first)
         name, access, count = find_format(members.first.source).name, members.access, len(grid.files)
         each_is = "planes" if {*grid.axes}.isdisjoint("yx") else "tiles"
         self.format = f"{count} {name} file{'s' * (count > 1)} as {each_is}"
@@ -103,7 +104,7 @@ class GridReader:
             "random", f"{self.format}: {access.why}", order,
             fixed_bytes=fixed + count * FILE_BYTES, read_bytes=access.read_bytes + read,
         )  # fmt: skip
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._open: OrderedDict[int, _Lent] = OrderedDict()
 
     def read(self, region: Region) -> Array:
@@ -179,10 +180,7 @@ class GridReader:
         return reader
 
     def __getstate__(self) -> dict[str, object]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_open")}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock(), _open=OrderedDict())
+        return {**self.__dict__, "_open": OrderedDict()}
 
 
 @dataclass(slots=True, eq=False)
@@ -221,9 +219,9 @@ def _whole(file: ImageSpec, grid: Grid, *, by_window: bool) -> ImageSpec:
         axes[name] = replace(axes[name], size=n * size) if name in axes else Axis(name, n)
     dims = [name for name in ORDER if name in axes]
     notes = list(file.notes)
-    if apart := [name for name in ("t", "z") if name in count]:
-        said = f"files of planes do not say how far apart the planes are: 1 is assumed along {' and '.join(apart)}"
-        notes.append(SpacingNote(said, "".join(apart)))
+    if apart := "".join(name for name in "tz" if name in count):
+        said = "files of planes do not say how far apart the planes are: 1 is assumed along"
+        notes.append(SpacingNote.along(said, apart))
     if file.world is not None:
         notes.append("the position of each plane in the world is left out")
     return replace(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bigimg.reader import Reader
+from bigimg.readers.extras import imported
 from bigimg.readers.hdf5.datasets import open_dataset
-from bigimg.readers.hdf5.inside import import_h5py, reading_hdf5
+from bigimg.readers.hdf5.inside import reading_hdf5
 
 
 def open_hdf5(source: str, *, series: int | str | None = None, allow_partial: bool = False) -> Reader:
@@ -25,7 +26,7 @@ def open_hdf5(source: str, *, series: int | str | None = None, allow_partial: bo
     InputError
         The file is damaged, or has several datasets, of which none was named.
     """
-    h5py = import_h5py(source)
+    h5py = imported("h5py", source)
     with reading_hdf5(source), h5py.File(source, "r") as file:
         imaris, bdv, minc = (
             "ImarisDataSet" in file.attrs,

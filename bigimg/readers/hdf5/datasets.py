@@ -24,7 +24,8 @@ from bigimg.places.address import MEMBER
 from bigimg.readers.allowed import known_unit
 from bigimg.readers.arrays.array import colors, guess_dims, guessed
 from bigimg.readers.complex_values import is_complex, real_of
-from bigimg.readers.hdf5.inside import find_inside, import_h5py, reading_hdf5
+from bigimg.readers.extras import imported
+from bigimg.readers.hdf5.inside import find_inside, reading_hdf5
 from bigimg.readers.hdf5.pixels import Hdf5Pixels
 from bigimg.readers.hdf5.reader import hdf5_reader, text_of
 from bigimg.readers.raw.plain import RawReader
@@ -59,15 +60,15 @@ def open_dataset(source: str, *, series: int | str | None, allow_partial: bool) 
     UsageError
         There is no such series.
     """
-    h5py = import_h5py(source)
+    h5py = imported("h5py", source)
     with reading_hdf5(source), h5py.File(source, "r") as file:
-        name = _chosen(source, file, series)
+        notes: list[str] = []
+        name = _chosen(source, file, series, notes)
         dataset = find_inside(source, file, name)
         if not _is_image(dataset):
             what = "is no dataset of numbers with two axes or more" if dataset is not None else "is not there"
-            raise InputError(f"{source}: {name} {what}; {_listed(source, _images(source, file))}")
+            raise InputError(f"{source}: {name} {what}; {_listed(_images(file, notes), notes)}")
         pixels = Hdf5Pixels(source, file, np.array(name, object))
-        notes: list[str] = []
         dims = _dims(source, dataset, notes)
         axes = _axes(source, file, dataset, dims)
         padding = declared(dataset.attrs, pixels.dtype, None)[:1]
@@ -82,35 +83,43 @@ def open_dataset(source: str, *, series: int | str | None, allow_partial: bool) 
     return hdf5_reader(source, spec, pixels, dims, allow_partial=allow_partial)
 
 
-def _chosen(source: str, file: Any, series: int | str | None) -> str:
+def _chosen(source: str, file: Any, series: int | str | None, notes: list[str]) -> str:
     """Return the name of the dataset that is meant."""
     if isinstance(series, str):
         return series
-    found = _images(source, file)
+    found = _images(file, notes)
     if not found:
         raise InputError(f"{source}: has no dataset of numbers with two axes or more; it holds no image")
     if series is None and len(found) > 1:
         raise InputError(
-            f"{source}: name a dataset, as in '{source}{MEMBER}{found[0][0]}'; {_listed(source, found)}"
+            f"{source}: name a dataset, as in '{source}{MEMBER}{found[0][0]}'; {_listed(found, notes)}"
         )
     if not 0 <= (number := series or 0) < len(found):
-        raise UsageError(f"{source}: there is no series {number}; {_listed(source, found)}")
+        raise UsageError(f"{source}: there is no series {number}; {_listed(found, notes)}")
     return found[number][0]
 
 
-def _images(source: str, file: Any) -> list[tuple[str, Shape, DType]]:
-    """Return name, shape and type of the datasets of a file that may be images, as far as it holds them itself."""
+def _images(file: Any, notes: list[str]) -> list[tuple[str, Shape, DType]]:
+    """Return name, shape and type of the datasets of a file that may be images, as far as it holds them itself.
+
+    If not all of the file is searched, the ``notes`` say so.
+    """
     found: list[tuple[str, Shape, DType]] = []
     visited = 0
 
     def look(name: str, each: Any) -> bool | None:
         nonlocal visited
         visited += 1
+        if visited > MOST_VISITED:
+            return True
         if _is_image(each):
             found.append((f"/{name}", each.shape, each.dtype))
-        return visited > MOST_VISITED or None
+        return None
 
-    file.visititems(look)  # follows hard links alone
+    if file.visititems(look):  # follows hard links alone
+        notes.append(
+            f"its first {MOST_VISITED} objects were searched for datasets: name others by their paths"
+        )
     return found
 
 
@@ -122,10 +131,10 @@ def _is_image(found: Any) -> bool:
     return 2 <= len(sizes) <= len(ORDER) and min(sizes) > 0 and (kind.kind in "buif" or is_complex(kind))
 
 
-def _listed(source: str, found: Sequence[tuple[str, Shape, DType]]) -> str:
+def _listed(found: Sequence[tuple[str, Shape, DType]], notes: Sequence[str]) -> str:
     shown = [f"{name} ({' x '.join(map(str, shape))} {dtype})" for name, shape, dtype in found[:MOST_LISTED]]
     more = [f"… {len(found)} in all"] if len(found) > MOST_LISTED else []
-    return f"it has {', '.join([*shown, *more]) or 'none'}"
+    return "; ".join([f"it has {', '.join([*shown, *more]) or 'none'}", *notes])
 
 
 def _dims(source: str, dataset: Any, notes: list[str]) -> tuple[str, ...]:

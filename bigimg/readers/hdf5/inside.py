@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from bigimg.errors import InputError, MissingExtraError, reading
+from bigimg.errors import InputError, reading
+from bigimg.readers.extras import imported
 from bigimg.readers.hdf5.filters import NAMES
-from bigimg.version import install_line
 
 HDF5_BYTES = 8 << 20
 """Memory of an open HDF5 file: the library's metadata and its chunk cache of 1 MiB, measured and rounded up."""
@@ -24,22 +24,6 @@ MINC_FILTERS = (1, 2, 3)
 """Filters that MINC writes; all others, and one twice, unpack to sizes that no one has checked."""
 
 
-def import_h5py(path: str) -> Any:
-    """Return h5py.
-
-    Raises
-    ------
-    MissingExtraError
-        It is not installed; the message has the line that installs it.
-    """
-    try:
-        import h5py
-    except ImportError:
-        what = "is HDF5, which h5py reads, and that is not installed"
-        raise MissingExtraError(f"{path}: {what}: {install_line('hdf5')}") from None
-    return h5py
-
-
 def reading_hdf5(path: str) -> reading:
     """Return what names the file in each error of h5py, of which a file that was cut is the most frequent cause."""
     return reading(path, ERRORS, "fetch it again", what="is truncated or damaged")
@@ -53,7 +37,7 @@ def find_inside(path: str, file: Any, name: str, links: int = MOST_LINKS) -> Any
     InputError
         A link or a dataset leads to another file: a file from a stranger must not be able to read any file here.
     """
-    h5py = import_h5py(path)
+    h5py = imported("h5py", path)
     at, walked = file, ""
     for part in filter(None, name.split("/")):
         if not isinstance(at, h5py.Group) or (link := at.get(part, getlink=True)) is None:
@@ -81,7 +65,7 @@ def check_inside(path: str, file: Any) -> None:
     InputError
         A link or a dataset leads to another file, or another filter is there.
     """
-    h5py = import_h5py(path)
+    h5py = imported("h5py", path)
 
     def wrong_link(name: str, link: Any) -> str | None:
         leads_out = isinstance(link, h5py.ExternalLink)

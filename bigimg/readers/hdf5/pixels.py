@@ -7,7 +7,6 @@ unpack at once. A chunk that was never written reads as zeros there, silently: h
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -17,10 +16,12 @@ import numpy as np
 from bigimg.errors import InputError, damage, one_line, reading
 from bigimg.geometry.holes import hole_value
 from bigimg.geometry.region import grid, pieces, shape_of, shift
+from bigimg.readers.extras import imported
 from bigimg.readers.hdf5.filters import BY_LIBRARY, Filter, check_filters, most_packed, unpack
-from bigimg.readers.hdf5.inside import ERRORS, find_inside, import_h5py
+from bigimg.readers.hdf5.inside import ERRORS, find_inside
 from bigimg.readers.never_written import CHUNK_BYTES, unwritten
 from bigimg.readers.raw.plain import CHUNK, READ_BYTES, as_native
+from bigimg.system.shared import Shared
 from bigimg.types import Array, DType, Region, Shape
 
 MOST_OPEN = 64
@@ -142,9 +143,7 @@ class Hdf5Pixels:
         self.read_bytes = max(layout.read_bytes for layout in self._layouts.values())
         self.hole: complex = hole_value(self.dtype, None)
         """What stands where nothing was written."""
-        self._file: Any = None
-        self._datasets: dict[str, Any] = {}
-        self._lock = threading.Lock()
+        self._open: Shared[tuple[Any, dict[str, Any]]] = Shared()
 
     def written(self) -> Array:
         """Return which of the chunks of all datasets were written, along each axis of ``shape``."""
@@ -188,17 +187,8 @@ class Hdf5Pixels:
 
     def close(self) -> None:
         """Let go of the file; a later read opens it again."""
-        with self._lock:
-            self._datasets.clear()
-            if self._file is not None:
-                self._file.close()
-            self._file = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_datasets": {}, "_lock": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
+        if (opened := self._open.take()) is not None:
+            opened[0].close()
 
     def _describe(self, file: Any, name: str) -> None:
         dataset = find_inside(self.path, file, name)
@@ -221,7 +211,7 @@ class Hdf5Pixels:
             if lacking is not None and lacking[index]:
                 target[...] = self.hole
             elif layout.chunks is None or not layout.direct:
-                with self._lock, reading(self.path, ERRORS, AGAIN, what=UNREADABLE):
+                with self._open.lock, reading(self.path, ERRORS, AGAIN, what=UNREADABLE):
                     self._dataset(name).read_direct(result, part, place)  # a second copy would be made else
             else:
                 chunk = self._chunk(name, layout, index)
@@ -230,19 +220,20 @@ class Hdf5Pixels:
 
     def _chunk(self, name: str, layout: Layout, index: Shape) -> Array:
         """Return chunk ``index`` of a dataset."""
-        with self._lock, reading(self.path, ERRORS, AGAIN, what=UNREADABLE):
+        with self._open.lock, reading(self.path, ERRORS, AGAIN, what=UNREADABLE):
             skipped, packed = packed_chunk(self.path, self._dataset(name), index)
         return unpacked_chunk(self.path, layout, index, skipped, packed)
 
     def _dataset(self, name: str) -> Any:
         """Return an open dataset; the caller holds the lock."""
-        if self._file is None:
-            self._file = import_h5py(self.path).File(self.path, "r")
-        if name not in self._datasets:
-            if len(self._datasets) >= MOST_OPEN:
-                self._datasets.clear()
-            self._datasets[name] = find_inside(self.path, self._file, name)
-        return self._datasets[name]
+        if self._open.value is None:
+            self._open.value = imported("h5py", self.path).File(self.path, "r"), {}
+        file, datasets = self._open.value
+        if name not in datasets:
+            if len(datasets) >= MOST_OPEN:
+                datasets.clear()
+            datasets[name] = find_inside(self.path, file, name)
+        return datasets[name]
 
 
 def packed_chunk(path: str, dataset: Any, index: Shape) -> tuple[int, bytes]:

@@ -15,7 +15,7 @@ from bigimg.readers.hdf5.filters import NAMES
 from bigimg.readers.hdf5.inside import HDF5_BYTES, find_inside
 from bigimg.readers.hdf5.pixels import Hdf5Pixels
 from bigimg.readers.never_written import checked_written
-from bigimg.readers.raw.plain import ChosenReader, Pixels, RawReader
+from bigimg.readers.raw.plain import ChosenReader, Pixels
 from bigimg.readers.raw.scaled import PART_BYTES, PartPixels
 
 LONGEST_TEXT = 4096
@@ -24,7 +24,7 @@ LONGEST_TEXT = 4096
 
 def hdf5_reader(
     source: str, spec: ImageSpec, pixels: Hdf5Pixels, dims: tuple[str, ...], *, allow_partial: bool
-) -> RawReader:
+) -> ChosenReader:
     """Return the reader of ``pixels``, whose axes are ``dims``.
 
     Raises
@@ -32,11 +32,9 @@ def hdf5_reader(
     InputError
         Chunks were never written, and ``allow_partial`` is not given.
     """
-    order = [dims.index(name) for name in spec.dims]
     spec = checked_written(
-        spec, pixels.written().transpose(order), spec.dims, source=source, allow_partial=allow_partial,
-        steps=tuple(pixels.steps[axis] for axis in order),
-    )  # fmt: skip
+        spec, pixels.written(), dims, source=source, allow_partial=allow_partial, steps=pixels.steps
+    )
     layout = pixels.layout
     packing = " ".join(NAMES[number] for number, _ in layout.filters) or "not packed"
     how = "in one piece" if layout.chunks is None else f"in chunks of {' x '.join(map(str, layout.chunks))}"

@@ -7,10 +7,13 @@ names them are ``axes`` (Fiji) or ``transform`` (COSEM), else the first three ar
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeGuard
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +22,7 @@ from bigimg.geometry.axes import ORDER, Axis, long_unit
 from bigimg.geometry.region import grid
 from bigimg.geometry.spec import ImageSpec, SpacingNote
 from bigimg.readers.allowed import known_unit
-from bigimg.readers.n5.pixels import TensorPixels, document, tensor_reader, whole_numbers
+from bigimg.readers.n5.pixels import TensorPixels, document, is_number, tensor_reader, whole_numbers
 from bigimg.readers.never_written import unwritten
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.several import Named, pick
@@ -29,7 +32,6 @@ DOCUMENT = "attributes.json"
 MOST_FOLDERS = 20_000
 """Folders that are looked at for datasets."""
 DEEPEST = 6
-MOST_NUMBER = 1e15
 DIMS = {2: "yx", 3: "zyx", 4: "tzyx", 5: "tczyx"}
 
 type Placed = dict[str, tuple[float, str | None, float]]
@@ -58,15 +60,13 @@ def open_n5(source: str, *, series: int | str | None = None, allow_partial: bool
         There is no such series.
     """
     source = os.path.dirname(source) if os.path.isfile(source) else source
-    names = sorted(_datasets(source), key=_order)
-    if not names:
+    every, notes = _datasets(source)
+    if not every:
         raise InputError(
             f"{source}: is an N5 folder without a dataset of two to five axes; give one that has some"
         )
-    shapes = [document(_file(source, name)).get("dimensions") for name in names]
-    found = [Named(name, tuple(reversed(shape or ()))) for name, shape in zip(names, shapes, strict=True)]
-    number, others = pick(source, found, series)
-    folder = os.path.join(source, names[number]) if names[number] else source
+    number, others = pick(source, every, series)
+    folder = os.path.join(source, every[number].name) if every[number].name else source
     own, group = (
         document(os.path.join(folder, DOCUMENT)),
         document(os.path.join(os.path.dirname(folder), DOCUMENT)),
@@ -75,7 +75,6 @@ def open_n5(source: str, *, series: int | str | None = None, allow_partial: bool
     shape = whole_numbers(path, "dimensions", own.get("dimensions"))[::-1]
     chunks = whole_numbers(path, "blockSize", own.get("blockSize"), len(shape))[::-1]
     dtype = _dtype(path, own.get("dataType"))
-    notes: list[str] = []
     dims = _dims(path, own, len(shape), notes)
     placed = _placed(own, group, dims)
     if not placed:
@@ -92,28 +91,41 @@ def open_n5(source: str, *, series: int | str | None = None, allow_partial: bool
     spec = ImageSpec(
         axes, dtype, tuple(steps[axis.name] for axis in axes), notes=tuple(notes), of_source=others,
     )  # fmt: skip
-    return tensor_reader(source, "N5", spec, pixels, dims, allow_partial=allow_partial)
+    reader = tensor_reader(source, "N5", spec, pixels, dims, allow_partial=allow_partial)
+    return replace(
+        reader, coarser=tuple(partial(open_n5, source, series=name, allow_partial=allow_partial)
+                              for name in _coarser(every[number].name, [each.name for each in every])),
+    )  # fmt: skip
 
 
 def _file(source: str, name: str) -> str:
     return os.path.join(source, name, DOCUMENT)
 
 
-def _datasets(source: str) -> Iterator[str]:
-    """Yield the paths of the datasets in a folder; links are not followed, and chunks of a dataset not looked at."""
+def _datasets(source: str) -> tuple[list[Named], list[str]]:
+    """Return the datasets in a folder, full resolutions first, and a note where not all of it was searched.
+
+    Links are not followed, and chunks of a dataset not looked at.
+    """
+    found: list[Named] = []
+    notes: list[str] = []
     folders = [("", 0)]
     for count, (name, depth) in enumerate(folders):
-        if count > MOST_FOLDERS:
-            return
+        if count == MOST_FOLDERS:
+            notes.append(
+                f"its first {MOST_FOLDERS} folders were searched for datasets: open others by their folders"
+            )
+            break
         sizes = document(_file(source, name)).get("dimensions")
         if isinstance(sizes, list):
             if len(sizes) in DIMS:
-                yield name
+                found.append(Named(name, tuple(reversed(sizes))))
             continue
         if depth < DEEPEST:
             with os.scandir(os.path.join(source, name)) as entries:
                 inside = sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
             folders += [(os.path.join(name, each), depth + 1) for each in inside]
+    return sorted(found, key=lambda each: _order(each.name)), notes
 
 
 def _order(name: str) -> tuple[object, ...]:
@@ -121,6 +133,13 @@ def _order(name: str) -> tuple[object, ...]:
     level = re.search(r"(?:^|[/\\])s(\d+)$", name)
     words = [int(word) if word.isdigit() else word for word in re.split(r"(\d+)", name)]
     return (level is not None and int(level[1]) > 0, *words)
+
+
+def _coarser(name: str, names: Sequence[str]) -> Iterator[str]:
+    """Yield the names of the next levels of the dataset ``s0``, as far as they are there."""
+    if re.search(r"(?:^|[/\\])s0$", name):
+        levels = (f"{name[:-1]}{level}" for level in itertools.count(1))
+        yield from itertools.takewhile(set(names).__contains__, levels)
 
 
 def _dtype(path: str, said: object) -> DType:
@@ -158,7 +177,7 @@ def _placed(own: Mapping[str, Any], group: Mapping[str, Any], dims: tuple[str, .
         if isinstance(said, dict):
             said, units = said.get("dimensions"), said.get("unit")
         if isinstance(said, list):
-            if isinstance(factors, list) and all(map(_is_number, (*said, *factors))):
+            if isinstance(factors, list) and all(map(is_number, (*said, *factors))):
                 said = [n * f for n, f in zip(said, factors, strict=False)]
             return _of(fastest_first, said, units, None)
     return {}
@@ -171,14 +190,10 @@ def _of(names: list[str], steps: Any, units: Any, starts: Any) -> Placed:
         step = steps[i] if isinstance(steps, list) and i < len(steps) else None
         unit = units[i] if isinstance(units, list) and i < len(units) else units
         start = starts[i] if isinstance(starts, list) and i < len(starts) else 0.0
-        if name != "c" and _is_number(step) and step > 0:
+        if name != "c" and is_number(step) and step > 0:
             known = known_unit(long_unit(unit)) if isinstance(unit, str) else None
-            found[name] = (float(step), known, float(start) if _is_number(start) else 0.0)
+            found[name] = (float(step), known, float(start) if is_number(start) else 0.0)
     return found
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return type(value) in (int, float) and abs(value) < MOST_NUMBER  # and so finite
 
 
 def _written(folder: str, chunks: Shape) -> Array:

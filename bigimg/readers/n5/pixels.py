@@ -8,21 +8,21 @@ from __future__ import annotations
 import json
 import math
 import os
-import threading
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from bigimg.errors import InputError, MissingExtraError, damage, reading
+from bigimg.errors import InputError, damage, reading
 from bigimg.geometry.holes import hole_value
 from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
+from bigimg.readers.extras import imported
 from bigimg.readers.never_written import CHUNK_BYTES, checked_written
-from bigimg.readers.raw.plain import READ_BYTES, ChosenReader, RawReader
+from bigimg.readers.raw.plain import READ_BYTES, ChosenReader
+from bigimg.system.shared import Shared
 from bigimg.types import Array, DType, Region, Shape
-from bigimg.version import install_line
 
 TENSORSTORE_BYTES = 64 << 20
 """Memory of tensorstore: 32 MB of library, threads and their arenas."""
@@ -30,6 +30,8 @@ TENSORSTORE_BYTES = 64 << 20
 ERRORS = (ValueError, OSError, RuntimeError, TypeError)
 """What tensorstore raises."""
 AGAIN = "fetch it again"
+
+MOST_NUMBER = 1e15
 
 MOST_DOCUMENT = 64 << 20
 """Bytes of a JSON document."""
@@ -53,8 +55,7 @@ class TensorPixels:
     """Which chunks have a file, where that is known."""
     single: bool = False
     """Whether tensorstore has one more axis behind the others, of one pixel."""
-    _store: Any = field(default=None, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _store: Shared[Any] = field(default_factory=Shared, repr=False)
 
     def read(self, region: Region) -> Array:
         """Return the pixels of ``region``; never written ones are :func:`hole_value`.
@@ -64,7 +65,7 @@ class TensorPixels:
         InputError
             A chunk is damaged, or was never written.
         """
-        store, start = self._opened(), tuple(s.start for s in region)
+        store, start = self._store.get(self.open), tuple(s.start for s in region)
         origin = self.origin or (0,) * len(self.shape)
         result = np.empty(shape_of(region), self.dtype)
         for index, part in pieces(region, self.chunks):
@@ -79,13 +80,7 @@ class TensorPixels:
 
     def close(self) -> None:
         """Let go of the dataset; a later read opens it again."""
-        self._store = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_store": None, "_lock": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
+        self._store.take()
 
     def open(self) -> Any:
         """Return an open dataset of tensorstore, without a cache.
@@ -97,11 +92,7 @@ class TensorPixels:
         InputError
             It cannot be opened, or is not as the metadata said.
         """
-        try:
-            import tensorstore
-        except ImportError:
-            what = "is a folder of chunks that tensorstore reads, and that is not installed"
-            raise MissingExtraError(f"{self.path}: {what}: {install_line('n5')}") from None
+        tensorstore = imported("tensorstore", self.path)
         context = tensorstore.Context({"cache_pool": {"total_bytes_limit": 0}})
         whole = self.spec | {"fill_missing_data_reads": False}
         with reading(self.path, ERRORS, AGAIN, what="cannot be opened"):
@@ -112,12 +103,6 @@ class TensorPixels:
             raise damage(self.path, what)
         return store
 
-    def _opened(self) -> Any:
-        with self._lock:
-            if self._store is None:
-                self._store = self.open()
-            return self._store
-
 
 def tensor_reader(
     source: str,
@@ -127,7 +112,7 @@ def tensor_reader(
     dims: tuple[str, ...],
     *,
     allow_partial: bool,
-) -> RawReader:
+) -> ChosenReader:
     """Return the reader of ``pixels``, whose axes are ``dims``.
 
     Raises
@@ -139,11 +124,9 @@ def tensor_reader(
     tables = 0
     if pixels.written is not None:
         tables = CHUNK_BYTES * pixels.written.size
-        order = [dims.index(name) for name in spec.dims]
-        steps = tuple(pixels.chunks[axis] for axis in order)
         spec = checked_written(
-            spec, pixels.written.transpose(order), spec.dims, source=source, allow_partial=allow_partial, steps=steps,
-        )  # fmt: skip
+            spec, pixels.written, dims, source=source, allow_partial=allow_partial, steps=pixels.chunks
+        )
     nbytes = math.prod(pixels.chunks) * pixels.dtype.itemsize
     why = f"{title} in chunks of {' x '.join(map(str, pixels.chunks))}, {pixels.dtype}"
     access = Access("random", why, dims, TENSORSTORE_BYTES + tables, READ_BYTES + 3 * nbytes)
@@ -170,6 +153,11 @@ def document(path: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InputError(f"{path}: is a JSON {type(found).__name__}, not an object; fetch it again")
     return found
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value of a document is a number of a size that an image can have."""
+    return type(value) in (int, float) and abs(value) < MOST_NUMBER  # type: ignore[arg-type]  # and so finite
 
 
 def whole_numbers(path: str, name: str, value: object, count: int | None = None) -> Shape:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -15,13 +16,15 @@ from bigimg.errors import InputError, damage
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import grid
 from bigimg.geometry.spec import ImageSpec
-from bigimg.readers.n5.pixels import TensorPixels, document, tensor_reader, whole_numbers
+from bigimg.readers.beside import path_beside
+from bigimg.readers.n5.pixels import TensorPixels, document, is_number, tensor_reader, whole_numbers
 from bigimg.readers.never_written import unwritten
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.several import Named, pick
 from bigimg.types import Array, Shape
 
-MOST_NUMBER = 1e15
+LOSSY = ("jpeg", "jxl")
+"""Encodings that may change pixels."""
 TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "float32")
 NAME = re.compile(r"(-?\d{1,18})-[-\d]+_(-?\d{1,18})-[-\d]+_(-?\d{1,18})-[-\d]+(?:\.gz)?")
 """Of the file of a chunk: where it begins along x, y and z, and where it ends."""
@@ -71,7 +74,7 @@ def open_precomputed(
         raise damage(path, f"its resolution is {spacing}")
     notes: list[str] = []
     start = tuple(map(int, offset))
-    folder, written = _folder(path, scale), None
+    folder, written = path_beside(path, str(scale.get("key", ""))), None
     if scale.get("sharding") is None:
         written = _written(path, folder, shape[1:], steps, start)
     else:
@@ -93,31 +96,20 @@ def open_precomputed(
         tuple(axes), pixels.dtype, tuple(map(min, chunks, pixels.shape)), notes=tuple(notes), of_source=others,
         kind="labels" if info.get("type") == "segmentation" else "image",
     )  # fmt: skip
-    return tensor_reader(source, "precomputed", spec, pixels, dims, allow_partial=allow_partial)
+    reader = tensor_reader(source, "precomputed", spec, pixels, dims, allow_partial=allow_partial)
+    coarser = range(number + 1, len(scales))
+    return replace(
+        reader, coarser=tuple(partial(open_precomputed, source, series=each, allow_partial=allow_partial)
+                              for each in coarser),
+        lossy=scale.get("encoding") in LOSSY,
+    )  # fmt: skip
 
 
 def _numbers(path: str, name: str, value: object) -> tuple[float, ...]:
     """Return three finite numbers of the document."""
-    if not isinstance(value, list) or len(value) != 3 or not all(type(n) in (int, float) for n in value):
-        raise damage(path, f"its {name} is {str(value)[:80]}")
-    if not all(abs(n) < MOST_NUMBER for n in value):  # and so finite
+    if not isinstance(value, list) or len(value) != 3 or not all(map(is_number, value)):
         raise damage(path, f"its {name} is {str(value)[:80]}")
     return tuple(value)
-
-
-def _folder(path: str, scale: dict[str, Any]) -> str:
-    """Return the folder of a scale, beside the document ``path`` or below.
-
-    Raises
-    ------
-    InputError
-        Its key leads elsewhere.
-    """
-    key = str(scale.get("key", ""))
-    inside = os.path.normpath(key)
-    if not key or os.path.isabs(inside) or inside.split(os.sep)[0] == "..":
-        raise InputError(f"{path}: a scale lies in {key!r:.80}, outside its own folder; correct its key")
-    return os.path.join(os.path.dirname(path), inside)
 
 
 def _written(path: str, folder: str, shape: Shape, chunks: Shape, start: Shape) -> Array:

@@ -8,7 +8,6 @@ libvips and Pillow decode 8 bits of these, or shift the values to fill 8 or 16.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from bigimg.readers.codestreams import jpeg_is_cut, jxr_is_cut
 from bigimg.readers.orientation import orientation
 from bigimg.readers.pictures.header import JpegHeader, read_jpeg_header
 from bigimg.readers.pictures.strips import CHANNELS, picture_spec
+from bigimg.system.shared import Shared
 from bigimg.types import Array, DType, Json, Region
 
 LIBRARY_BYTES = 24_000_000
@@ -79,8 +79,7 @@ class CodedReader:
     def __init__(self, path: str, coded: Coded, reopen: Callable[[str], object]) -> None:
         self.source, self.coded = path, coded
         self._reopen = reopen
-        self._lock = threading.Lock()
-        self._frame: Array | None = None
+        self._frame: Shared[Array] = Shared()
         self._turned = orientation(coded.orientation)
         fixed = LIBRARY_BYTES + self._working(coded.height, coded.width) + os.path.getsize(path)
         self.access = Access("whole", f"{coded.title}, decoded at once by imagecodecs", fixed_bytes=fixed)
@@ -107,16 +106,16 @@ class CodedReader:
 
     def close(self) -> None:
         """Let go of the decoded frame; no file is open between calls."""
-        with self._lock:
-            self._frame = None
+        self._frame.take()
 
     def _pixels(self, rows: slice, columns: slice) -> Array:
         """Return pixels (y, x, c) of all channels."""
-        with self._lock:
-            if self._frame is None:
-                frame = self._decode(self._bytes(), (self.coded.height, self.coded.width))
-                self._frame = self._turned.shown(frame, rows=0)
-            return self._frame[rows, columns]
+        return self._frame.get(self._whole)[rows, columns]
+
+    def _whole(self) -> Array:
+        """Return the decoded frame, turned."""
+        frame = self._decode(self._bytes(), (self.coded.height, self.coded.width))
+        return self._turned.shown(frame, rows=0)
 
     def _bytes(self) -> bytes:
         with open(self.source, "rb") as file:

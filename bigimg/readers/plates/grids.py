@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from bigimg.errors import InputError, counted
-from bigimg.geometry.spec import Channel, SpacingNote
+from bigimg.geometry.spec import Channel, notes_beside
 from bigimg.reader import Reader
 from bigimg.readers.allowed import known_channels
 from bigimg.readers.folders.grid import arranged
@@ -83,12 +83,7 @@ def _open(table: Table, source: str, on_gap: OnGap | None, how: How | None, told
             start = middle[axis.name] - (axis.size - 1) / 2 * step if axis.name in middle else axis.origin
             axis = replace(axis, spacing=step, unit=unit, origin=start)
         axes.append(axis)
-    notes = tuple(
-        note
-        for note in spec.notes
-        if not (isinstance(note, SpacingNote) and set(note.axes) <= set(told.spacing))
-    )
-    spec = replace(spec, axes=tuple(axes), notes=notes)
+    spec = replace(spec, axes=tuple(axes), notes=notes_beside(spec.notes, told.spacing))
     if len(told.channels) == spec.sizes.get("c", 1):
         channels, names = known_channels(told.channels)
         spec = replace(spec, channels=channels, private={**spec.private, **names})

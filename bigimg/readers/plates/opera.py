@@ -11,9 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+
 from bigimg.errors import InputError, damage
+from bigimg.geometry.axes import long_unit
+from bigimg.geometry.even import even_step
 from bigimg.geometry.spec import Channel
+from bigimg.geometry.units import converted
 from bigimg.geometry.wells import MOST_SIDE, row_name
+from bigimg.readers.beside import inside
 from bigimg.readers.folders.pattern import Value
 from bigimg.readers.plates.grids import Key, Told, fields_of, tabled, there
 from bigimg.readers.plates.source import PlateSource
@@ -24,9 +30,8 @@ ROOT, HEAD = b"<EvaluationInputData", 4096
 """The first element, within so many bytes."""
 MOST_IMAGES = 2_000_000
 """A kilobyte of memory each. A plate of 384 wells has as many at 25 fields, 4 channels and 50 planes."""
-MICROMETERS = 1e6
-LENGTHS = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "nm": 1e-3}
-"""In micrometres."""
+EVEN = 0.1
+"""How far a plane or a time may be from an even distance, in parts of it."""
 
 
 @dataclass(slots=True)
@@ -123,8 +128,8 @@ def _image(index: _Index, element: Any, folder: str) -> None:
     def whole(name: str) -> int:
         return int(said[name].text)
 
-    url = (said["URL"].text or "").strip().replace("\\", "/")
-    if not url or "://" in url or os.path.isabs(url) or ".." in url.split("/"):
+    url = (said["URL"].text or "").strip()
+    if (file := inside(url)) is None:
         raise ValueError(f"URL: {url!r:.80} is no file beside the index")
     well, number, channel = (
         f"{row_name(whole('Row') - 1)}{whole('Col')}",
@@ -134,7 +139,7 @@ def _image(index: _Index, element: Any, folder: str) -> None:
     plane, time = whole("PlaneID"), whole("TimepointID")
     if not (1 <= whole("Row") <= MOST_SIDE and 1 <= whole("Col") <= MOST_SIDE):
         raise ValueError("Row and Col")
-    path = os.path.join(folder, url)
+    path = os.path.join(folder, file)
     index.rows[path] = {"well": well, "field": number, "c": channel, "t": time, "z": plane}
     _channel(index, said, channel)
     for axis, name in (("x", "PositionX"), ("y", "PositionY")):
@@ -166,17 +171,14 @@ def _channel(index: _Index, said: dict[str, Any], channel: int) -> None:
 
 def _length(element: Any) -> float | None:
     """Return a length in micrometres; None where there is none."""
-    factor = LENGTHS.get(element.get("Unit", "m"))
-    return None if factor is None or not element.text else round(float(element.text) * factor, 9)
+    unit = long_unit(element.get("Unit", "m"))
+    return converted(float(element.text), unit, "micrometer") if element.text else None
 
 
 def _step(places: dict[int, float]) -> float | None:
     """Return the even step of ``places`` by their numbers; None where there is none."""
-    numbers = sorted(places)
-    if len(numbers) < 2:
+    if len(places) < 2:
         return None
-    step = (places[numbers[-1]] - places[numbers[0]]) / (numbers[-1] - numbers[0])
-    even = all(
-        abs(places[n] - places[numbers[0]] - step * (n - numbers[0])) <= 0.1 * abs(step) for n in numbers
-    )
-    return round(abs(step), 9) if even and step else None
+    numbers, values = (np.array(each) for each in zip(*sorted(places.items()), strict=True))
+    step = even_step(values, numbers, within=EVEN)
+    return None if step is None else round(abs(step), 9)

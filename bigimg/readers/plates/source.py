@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bigimg.errors import InputError, UsageError, counted, few
-from bigimg.geometry.wells import WellPlace, column_width, row_name, well_place
+from bigimg.geometry.wells import WellPlace, column_width, row_name, well_and_field, well_place
 from bigimg.reader import Reader
 from bigimg.readers.folders.numbering import natural_key
 
@@ -141,18 +141,8 @@ def open_field(plate: PlateSource, series: int | str | None) -> Reader:
         raise InputError(f"{plate.source}: a plate of {wells}:", ways=ways)
     if isinstance(series, int) and 0 <= series < len(layout.fields):
         return layout.fields[series].source.open()
-    well, _, field = str(series).rpartition("/")
-    wanted = [(well, field), (str(series), "")]
+    well, field = well_and_field(str(series), names) or ("", "")
     for placed in layout.fields:
-        own, _, number = placed.path.rpartition("/")
-        for name, chosen in wanted:
-            if chosen in ("", number) and (name == own or _is_place(name, own)):
-                return placed.source.open()
+        if placed.well == well and field in ("", placed.path.rpartition("/")[2]):
+            return placed.source.open()
     raise UsageError(f"{plate.source}: no field {series!r:.80}; there are {wells}, as in series='{first}'")
-
-
-def _is_place(name: str, path: str) -> bool:
-    try:
-        return well_place(name) == well_place(path)
-    except UsageError:
-        return False

@@ -227,8 +227,13 @@ def open_pixels(path: str, offset: int, stored: Stored) -> Opened:
     """
     if packing := packing_of(path):
         return open_packed(path, offset, stored, packing=packing)
+    return RawFile(path, offset=offset, shape=stored.shape, dtype=stored.dtype), plain_access(stored)
+
+
+def plain_access(stored: Stored) -> Access:
+    """Return how pixels are read that are not compressed."""
     dims, shape, dtype = stored
     wide = is_wide(dims, shape[-1] * dtype.itemsize)
-    why = f"uncompressed, {dtype.newbyteorder('=')}"
-    access = Access("random", why, dims, read_bytes=READ_BYTES, wide=wide)
-    return RawFile(path, offset=offset, shape=shape, dtype=dtype), access
+    return Access(
+        "random", f"uncompressed, {dtype.newbyteorder('=')}", dims, read_bytes=READ_BYTES, wide=wide
+    )

@@ -8,20 +8,20 @@ from __future__ import annotations
 import math
 import os
 import re
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
 
-from bigimg.errors import InputError, InputNotFoundError, reading
+from bigimg.errors import InputError, reading
 from bigimg.reader import Access
+from bigimg.readers.beside import file_beside
 from bigimg.readers.raw.compressed import open_packed
 from bigimg.readers.raw.frames import FrameStart, open_frames
 from bigimg.readers.raw.plain import Opened, Stored
 from bigimg.readers.raw.streams import Packing
+from bigimg.system.shared import Shared
 from bigimg.types import Array, DType, Region, Shape
 
 type Fields = Mapping[str, str]
@@ -95,9 +95,9 @@ def data_files(header: str, named: str, listed: Sequence[str], slowest: int) -> 
     if words[:1] == ["LIST"]:
         if not listed:
             raise InputError(f"{header}: lists no data files behind LIST; name one a line")
-        return [in_folder(header, name) for name in listed]
+        return [file_beside(header, name) for name in listed]
     if "%" not in named or not words:
-        return [in_folder(header, named)]
+        return [file_beside(header, named)]
     try:
         numbers = [int(word) for word in words[1:4]]
     except ValueError:
@@ -122,28 +122,7 @@ def numbered(header: str, pattern: str, first: int, last: int, step: int) -> lis
         what = f"names its files {pattern!r}, which has not exactly one number"
         raise InputError(f"{header}: {what}; write it as slice%03d.raw")
     names = [pattern % number for number in range(first, last + (1 if step > 0 else -1), step)]
-    return [in_folder(header, name) for name in names]
-
-
-def in_folder(header: str, name: str) -> str:
-    """Return the path of the data file that ``header`` calls ``name``: in its folder or below.
-
-    Raises
-    ------
-    InputNotFoundError
-        There is no such file.
-    InputError
-        ``name`` leads out of the folder. A header from a stranger must not be able to read any file here.
-    """
-    inside = os.path.normpath(name.replace("\\", "/"))
-    if not name or os.path.isabs(inside) or inside.split("/")[0] in ("..", ".") or ":" in inside:
-        what = f"names its data file {name!r}, outside its own folder"
-        raise InputError(f"{header}: {what}; put that file beside it and correct the header")
-    path = os.path.join(os.path.dirname(header), inside)
-    if not os.path.isfile(path):
-        what = f"its pixels should be in {os.path.basename(path)}, which is not there"
-        raise InputNotFoundError(f"{header}: {what}; put that file beside it")
-    return path
+    return [file_beside(header, name) for name in names]
 
 
 def text_of(fields: Fields, name: str, otherwise: object = None) -> str:
@@ -206,8 +185,7 @@ class TextPixels:
         self.shape = shape
         self.dtype = dtype.newbyteorder("=")
         self.size = max(os.path.getsize(path) - offset, 0)
-        self._values: Array | None = None
-        self._lock = threading.Lock()
+        self._values: Shared[Array] = Shared()
         count = math.prod(shape)
         if 2 * count - 1 > self.size:  # one digit for each, and a space between two
             what = f"{self.size} bytes of text cannot hold {count} numbers (shape {shape})"
@@ -221,15 +199,11 @@ class TextPixels:
         InputError
             A word is no number of the type, or the file has too few or too many words.
         """
-        with self._lock:
-            if self._values is None:
-                self._values = self._decode()
-            return self._values[region]
+        return self._values.get(self._decode)[region]
 
     def close(self) -> None:
         """Drop the decoded numbers."""
-        with self._lock:
-            self._values = None
+        self._values.take()
 
     def _decode(self) -> Array:
         with open(self.path, "rb") as file:
@@ -243,7 +217,3 @@ class TextPixels:
         what = f"one of its numbers is no {self.dtype}"
         with reading(self.path, (ValueError, OverflowError), "write it again", what=what):
             return np.array([number(word) for word in words], self.dtype).reshape(self.shape)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        opener = partial(TextPixels, offset=self.offset, shape=self.shape, dtype=self.dtype)
-        return opener, (self.path,)

@@ -26,7 +26,7 @@ from bigimg.errors import InputError, reading
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
-from bigimg.reader import Access
+from bigimg.reader import Access, Reader
 from bigimg.readers.complex_values import of_one_part
 from bigimg.system import files
 from bigimg.types import Array, DType, Part, Region, Shape
@@ -157,6 +157,10 @@ class RawFile(RawPixels):
         descriptor = self._descriptor or self._open()
         read_runs(result, region, self.shape, lambda flat, first: self._pread(descriptor, flat, first))
 
+    def read_run(self, flat: Array, first: int) -> None:
+        """Fill ``flat``, contiguous and of one axis, with the pixels from number ``first`` on: a :data:`ReadRun`."""
+        self._pread(self._descriptor or self._open(), flat, first)
+
     def close(self) -> None:
         """Let go of the file; a read that is under way ends well, and a later one opens it again."""
         self._descriptor = None
@@ -274,6 +278,10 @@ class ChosenReader(RawReader):
 
     identity: str = ""
     """Its name there, so that a run that was interrupted is not continued with another image."""
+    coarser: tuple[Callable[[], Reader], ...] = ()
+    """What opens each coarser level of it; see :func:`bigimg.reader.coarser_of`."""
+    lossy: bool = False
+    """Whether the source may not give back the pixels that went in."""
 
 
 def is_wide(dims: Sequence[str], row_bytes: int) -> bool:

@@ -6,6 +6,7 @@ import os
 from xml.etree import ElementTree
 
 from bigimg.errors import InputError
+from bigimg.readers.beside import inside, path_beside
 from bigimg.readers.sniffing import is_ome_xml, read_head
 
 MOST_BYTES = 256 << 20
@@ -64,8 +65,5 @@ def check_names(path: str, xml: str | None) -> None:
     )  # as tifffile does, wherever they stand
     named = {uuid.get("FileName", ""): None for uuid in found if uuid.text != root.get("UUID")}
     for name in named:
-        inside = os.path.normpath(name)
-        outside = os.path.isabs(inside) or inside.split(os.sep)[0] == ".."
-        if outside and os.path.lexists(os.path.join(folder, name)):
-            what = f"its OME-XML names the file {name!r}, outside its own folder"
-            raise InputError(f"{path}: {what}; put all files of the set into one folder")
+        if inside(name) is None and name and os.path.lexists(os.path.join(folder, name)):
+            path_beside(path, name)

@@ -33,6 +33,7 @@ from bigimg.readers.tiff.colors import (
 )
 from bigimg.readers.tiff.naming import vendor_channels
 from bigimg.readers.tiff.spacing import positive, tag_spacing, vendor_spacing
+from bigimg.readers.values import color_of
 from bigimg.types import Json, Padding
 
 LONGEST_TEXT = 1 << 20
@@ -271,8 +272,7 @@ def _imagej_channels(fields: Mapping[str, Any], channels: int, meaning: Meaning)
     named, colored = len(labels) == channels, len(tables) == channels
     if channels > 1 and (named or colored):
         names = map(str, labels if named else range(channels))
-        color = "{:02X}{:02X}{:02X}".format
-        colors = [color(*table[:, -1]) for table in tables] if colored else [None] * channels
+        colors = [color_of(table[:, -1]) for table in tables] if colored else [None] * channels
         meaning.channels = tuple(map(Channel, names, colors))
 
 

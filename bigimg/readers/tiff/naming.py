@@ -11,6 +11,7 @@ from bigimg.errors import InputError, UsageError
 from bigimg.geometry.spec import Channel
 from bigimg.readers.asked_axes import Pages, read_axes, read_pages, renamed
 from bigimg.readers.tiff.axes import UNKNOWN, Stack
+from bigimg.readers.values import color_of
 
 PAGE_NAME = 285
 """The tag of the name of a page; programs of mass cytometry (IMC, MIBI) name a channel by it."""
@@ -120,14 +121,14 @@ def _of_qpi(description: str) -> Channel:
     name = root.findtext("Name") or root.findtext("Biomarker") or ""
     parts = (root.findtext("Color") or "").split(",")
     known = len(parts) == 3 and all(part.strip().isdecimal() and int(part) < 256 for part in parts)
-    return Channel(name.strip(), "".join(f"{int(part):02X}" for part in parts) if known else None)
+    return Channel(name.strip(), color_of(map(int, parts)) if known else None)
 
 
 def _colors(tif: Any, kind: str) -> list[str | None]:
     """Return the colours of channels that a Zeiss LSM or a Micro-Manager file gives."""
     if kind == "lsm":
         given = ((tif.lsm_metadata or {}).get("ChannelColors") or {}).get("Colors") or []
-        return ["".join(f"{int(part) & 255:02X}" for part in color[:3]) for color in given]
+        return [color_of(int(part) & 255 for part in color[:3]) for color in given]
     if kind == "mmstack":
         given = ((tif.micromanager_metadata or {}).get("Summary") or {}).get("ChColors") or []
         return [f"{color & 0xFFFFFF:06X}" if isinstance(color, int) else None for color in given]

@@ -7,10 +7,10 @@ they mean. The file is parsed once and tifffile closed again; two tables of numb
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import replace
@@ -22,7 +22,7 @@ import tifffile
 from bigimg.errors import PARTIAL, InputError, damage, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.holes import each_box, hole_value, with_holes
-from bigimg.geometry.region import shape_of
+from bigimg.geometry.region import of_axes, on_all_axes, shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import PARTS, Access
 from bigimg.readers.allowed import known_channels, known_unit, public_and_private
@@ -40,12 +40,15 @@ from bigimg.readers.tiff.colors import is_converted
 from bigimg.readers.tiff.companion import check_names, tiff_of
 from bigimg.readers.tiff.completed import closed_chain, with_pages
 from bigimg.readers.tiff.meta import optics, own_fields, read_meaning
-from bigimg.readers.tiff.naming import as_asked
+from bigimg.readers.tiff.naming import as_asked, stack_of
 from bigimg.readers.tiff.rows import CODER_BYTES, InOrder
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
 from bigimg.readers.tiff.tables import MOST_PAGES, color_map, is_uncounted, read_tables
+from bigimg.system.shared import Shared
 from bigimg.types import Array, Kind, Part, Region
 
+LOSSY = frozenset({6, 7, 22610, 33003, 33004, 33005, 34712, 34887, 34892, 50001, 50002, 52546})
+"""Compressions that may change pixels: JPEG, JPEG XR, JPEG 2000, LERC, WebP, JPEG XL."""
 WHOLE_BYTES = 64 << 20
 """Largest single compressed segment whose source is not ``whole``: every read of a segment decodes all of it."""
 
@@ -73,6 +76,8 @@ class TiffReader:
         Names of all axes, where the file does not say them: ``"tzyx"``.
     pages : str or mapping, optional
         What the pages are, slowest first: ``"c"``, ``"t=10,c=2"``.
+    level : int
+        Of the pyramid in the file: 0 is full resolution.
 
     Raises
     ------
@@ -94,26 +99,30 @@ class TiffReader:
         allow_partial: bool = False,
         axes: str | None = None,
         pages: Pages | None = None,
+        level: int = 0,
     ) -> None:
         self.source = os.fspath(path)
         self._indices, self._part = indices, part
-        self._how: _How = {"series": series, "allow_partial": allow_partial, "axes": axes, "pages": pages}
-        self._lock = threading.Lock()
+        self._how: _How = {
+            "series": series, "allow_partial": allow_partial, "axes": axes, "pages": pages, "level": level,
+        }  # fmt: skip
         self._header: Header | None = None
         self._other: _Image | None = None
-        self._image: _Image | None = self._parsed()
-        self.spec, self.access = self._image.spec, self._image.access
-        self._complex = self._image.complex
-        files = (file.path for file in self._image.segments.files)
+        self._image: Shared[_Image] = Shared()
+        image = self._image.get(self._parsed)
+        self.spec, self.access = image.spec, image.access
+        self._complex, self._levels = image.complex, image.levels
+        self.lossy = image.segments.scheme.compression in LOSSY
+        files = (file.path for file in image.segments.files)
         self.paths = tuple(dict.fromkeys((self.source, *files)))
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
-        return self._open().read(region)
+        return self._image.get(self._opened).read(region)
 
     def indices(self) -> TiffReader | None:
         """Return a reader of the indices into the palette; None where there is none."""
-        if not self._open().palette:
+        if not self._image.get(self._opened).palette:
             return None
         return TiffReader(self.source, indices=True, **self._how)
 
@@ -121,6 +130,17 @@ class TiffReader:
     def parts(self) -> tuple[Part, ...]:
         """The parts of complex samples to choose from; none where samples are real, or one is chosen."""
         return PARTS if self._complex and self._part is None else ()
+
+    @property
+    def coarser(self) -> tuple[Callable[[], TiffReader], ...]:
+        """What opens each coarser level; see :func:`bigimg.reader.coarser_of`."""
+        return tuple(
+            functools.partial(self._at_level, level) for level in range(self._how["level"] + 1, self._levels)
+        )
+
+    def _at_level(self, level: int) -> TiffReader:
+        how: _How = {**self._how, "level": level}
+        return TiffReader(self.source, indices=self._indices, part=self._part, **how)
 
     def of_part(self, part: Part) -> TiffReader:
         """Return the reader of one part of complex samples."""
@@ -131,7 +151,7 @@ class TiffReader:
 
         Only the header is read. None where the header differs, and wherever a doubt is.
         """
-        image = self._open()
+        image = self._image.get(self._opened)
         if self._header is None:
             self._header = read_header(image.segments.files[0])
         try:
@@ -144,12 +164,9 @@ class TiffReader:
         if (places := image.segments.places(found.offsets, found.counts)) is None:
             return None
         reader = object.__new__(TiffReader)
-        reader.__dict__.update(self.__dict__, source=path, paths=(path,), _lock=threading.Lock())
-        reader.__dict__.update(
-            _image=image.of_file(file, *places),
-            _other=image,
-            _header=replace(found, offsets=places[0], counts=places[1]),
-        )
+        reader.__dict__.update(self.__dict__, source=path, paths=(path,), _image=Shared(), _other=image)
+        reader._header = replace(found, offsets=places[0], counts=places[1])
+        reader._image.get(lambda: image.of_file(file, *places))
         more = (
             0 if image.segments.scheme.raw else 2 * (int(places[1].max()) - int(image.segments.counts.max()))
         )
@@ -159,19 +176,14 @@ class TiffReader:
 
     def close(self) -> None:
         """Let go of the file; a read that is under way ends well, and a later one opens it again."""
-        with self._lock:
-            image, self._image = self._image, None
-        if image is not None:
+        if (image := self._image.take()) is not None:
             image.segments.close()
 
-    def _open(self) -> _Image:
-        with self._lock:
-            if self._image is None:
-                image = self._parsed()
-                if (image.spec.shape, image.spec.dtype) != (self.spec.shape, self.spec.dtype):
-                    raise InputError(f"{self.source}: has changed since it was opened; open it again")
-                self._image = image
-            return self._image
+    def _opened(self) -> _Image:
+        image = self._parsed()
+        if (image.spec.shape, image.spec.dtype) != (self.spec.shape, self.spec.dtype):
+            raise InputError(f"{self.source}: has changed since it was opened; open it again")
+        return image
 
     def _parsed(self) -> _Image:
         if self._other is not None and self._header is not None:
@@ -181,14 +193,7 @@ class TiffReader:
         return _Image(self.source, self._how, indices=self._indices, part=self._part)
 
     def __getstate__(self) -> dict[str, object]:
-        return {
-            key: value
-            for key, value in self.__dict__.items()
-            if key not in ("_lock", "_image", "_other", "_header")
-        }
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock(), _image=None, _other=None, _header=None)
+        return {**self.__dict__, "_other": None, "_header": None}
 
 
 class _How(TypedDict):
@@ -198,6 +203,7 @@ class _How(TypedDict):
     allow_partial: bool
     axes: str | None
     pages: Pages | None
+    level: int
 
 
 class _Image:
@@ -219,25 +225,27 @@ class _Image:
         ):
             check_names(path, omexml or tif.ome_metadata)
             image, others = choose(path, tif, wanted)
-            series = image.series
+            self.levels = len(image.series.levels)
+            series = image.series.levels[how["level"]]
             page = series.keyframe
             if page.dtype is None or 0 in page.shaped:
                 bits = f"SampleFormat {page.sampleformat}, {page.bitspersample} bits"
                 what = f"pixels of shape {page.shape} and {bits}"
                 raise InputError(f"{path}: {what} are not supported; convert them first")
-            check_promise(path, tif, series, pages)
+            if not how["level"]:  # a description promises the planes of full resolution
+                check_promise(path, tif, series, pages)
             said = partial and promised(tif, series, pages)[1] > 0
             colors = color_map(page) if series.kind not in ("imagej", "ome") else None
             self.palette = colors is not None
             if indices:
                 colors = None
-            stack = as_asked(image.stack, path, how["axes"], how["pages"])
+            stack = as_asked(stack_of(series), path, how["axes"], how["pages"])
             if colors is not None and len(colors) == 3:
                 stack = Stack(
                     stack.axes + "S", (*stack.shape, 3), stack.page_axes + "S", (*stack.page_shape, 3)
                 )
             self.layout = lay_out(stack, source=path, at=image.at)
-            stopped = None if partial else whole_times(tif, series, self.layout)
+            stopped = None if partial or how["level"] else whole_times(tif, series, self.layout)
             if stopped is not None:
                 self.layout = replace(self.layout, shape=(stopped.times, *self.layout.shape[1:]))
             self.orientation = orientation(int(page.tags.valueof(274, 1)))
@@ -272,14 +280,13 @@ class _Image:
 
     def read(self, region: Region) -> Array:
         """Return the values of ``region``, turned as the orientation says."""
-        along = dict(zip(self.spec.dims, region, strict=True))
-        shown = tuple(along.get(name, slice(0, 1)) for name in ORDER)
+        shown = on_all_axes(region, self.spec.dims)
         stored = self.orientation.stored(shown, *self.layout.shape[3:])
         result = np.empty(shape_of(stored), self.dtype)
         for part in self.layout.parts(stored):
             target = self.layout.in_page(result[part.target])
             self.segments.fill(target, part.page, part.box[0], part.box[1:])
-        return self.orientation.shown(result)[tuple(slice(None) if name in along else 0 for name in ORDER)]
+        return self.orientation.shown(result)[of_axes(self.spec.dims)]
 
     def _goes_down(self) -> bool:
         """Return whether rows as stored are rows from top to bottom, and one page follows the other."""

@@ -70,7 +70,7 @@ class InOrder:
         self.rows = min(max(1, BAND_BYTES // scheme.row_bytes), scheme.shape[2])
         """Rows of a band."""
         self._bands = -(-scheme.shape[2] // self.rows)
-        self._lock = threading.RLock()  # a damaged page forgets within a read
+        self._lock = threading.Lock()
         self._warned = False
         self.forget()
 
@@ -117,13 +117,12 @@ class InOrder:
                 warn(f"{path}: {what}; for repeated access convert it first (bigimg convert)")
             self._last, self._next = None, number - band
             self._bytes = self._filled(page)
-        self._last = None
-        while True:
+        ahead = range(self._next, number + 1)
+        self._last, self._next = None, -1  # after an error, decoding starts again at the top
+        for _ in ahead:
             pixels = cast(Array, next(self._bytes))
-            self._next += 1
-            if self._next > number:
-                self._last = number, pixels
-                return pixels
+        self._last, self._next = (number, pixels), number + 1
+        return pixels
 
     def _filled(self, page: int) -> Iterator[Array]:
         """Yield the bands of a page."""
@@ -162,7 +161,6 @@ class InOrder:
                 next((None for got in rest if not got), None)  # at the end a checksum is compared
         except broken as error:
             first = min(row + done // self._segments.scheme.row_bytes, self._segments.scheme.shape[2] - 1)
-            self.forget()
             what = f"cannot be decoded from row {first} of {self._segments.scheme.shape[2]} on"
             raise self._segments.error(page, strip, f"{what} ({one_line(error)})") from error
 

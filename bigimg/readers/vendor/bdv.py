@@ -1,8 +1,9 @@
 """A reader of BigDataViewer images: an XML with the meaning, and an HDF5 file with the pixels of each setup and time.
 
 A *setup* is a channel of an angle, a tile, an illumination. Setups that differ in their channel alone are the channels
-of one series; the others are series with names. The pyramid of the file is not read, and the affines that register the
-views to one another are not applied. Pixels are unsigned, though the file says signed, as Java has no others.
+of one series; the others are series with names. Each level of a pyramid is a dataset of its own. The affines that
+register the views to one another are not applied. Pixels are unsigned, though the file says signed, as Java has no
+others.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,10 +24,11 @@ from bigimg.errors import InputError, damage, reading
 from bigimg.geometry.axes import Axis, long_unit
 from bigimg.geometry.spec import Channel, ImageSpec, SpacingNote
 from bigimg.readers.allowed import known_channels, known_unit
-from bigimg.readers.hdf5.inside import find_inside, import_h5py, reading_hdf5
+from bigimg.readers.beside import file_beside
+from bigimg.readers.extras import imported
+from bigimg.readers.hdf5.inside import find_inside, reading_hdf5
 from bigimg.readers.hdf5.pixels import Hdf5Pixels
 from bigimg.readers.hdf5.reader import hdf5_reader
-from bigimg.readers.raw.detached import in_folder
 from bigimg.readers.raw.plain import RawReader
 from bigimg.readers.several import Named, pick
 from bigimg.types import Array, DType, Shape
@@ -56,7 +59,9 @@ class Setup:
     unit: str | None = None
 
 
-def open_bdv(source: str, *, series: int | str | None = None, allow_partial: bool = False) -> RawReader:
+def open_bdv(
+    source: str, *, series: int | str | None = None, allow_partial: bool = False, level: int = 0
+) -> RawReader:
     """Return a reader of one series of a BigDataViewer image.
 
     Parameters
@@ -67,6 +72,8 @@ def open_bdv(source: str, *, series: int | str | None = None, allow_partial: boo
         Which angle, tile or illumination, by number or name.
     allow_partial : bool
         Open what is there where views or chunks were never written.
+    level : int
+        Of the pyramid of each view; 0 is full resolution.
 
     Raises
     ------
@@ -79,7 +86,7 @@ def open_bdv(source: str, *, series: int | str | None = None, allow_partial: boo
     """
     xml, why = (source, "") if _is_xml(source) else _beside(source)
     setups, times, path = _read_xml(xml) if xml else ([], [], source)
-    h5py = import_h5py(source)
+    h5py = imported("h5py", source)
     with reading_hdf5(path), h5py.File(path, "r") as file:
         there = sorted(int(name[1:]) for name in file if re.fullmatch(r"s\d{2,6}", name))
         times = times or sorted(int(name[1:]) for name in file if re.fullmatch(r"t\d{5,7}", name))
@@ -90,9 +97,14 @@ def open_bdv(source: str, *, series: int | str | None = None, allow_partial: boo
         group = groups[number]
         if len(times) * len(group) > MOST_VIEWS:
             raise damage(source, f"says {len(times)} time points of {len(group)} channels")
-        names = np.array([[_view(path, file, t, setup.number) for setup in group] for t in times], object)
+        names = np.array(
+            [[_view(path, file, t, setup.number, level) for setup in group] for t in times], object
+        )
         like = _dtype(path, file, names)
-        pixels = Hdf5Pixels(path, file, names.squeeze(), shape=group[0].size, dtype=like)
+        size = None if level else group[0].size
+        pixels = Hdf5Pixels(path, file, names.squeeze(), shape=size, dtype=like)
+        views = [f"t{t:05d}/s{group[0].number:02d}" for t in times]
+        levels = max(len(find_inside(path, file, view) or ()) for view in views)
     notes: list[str] = []
     if not xml:
         notes.append(SpacingNote(f"{why}, so spacing and channels are not known", "zyx"))
@@ -102,7 +114,11 @@ def open_bdv(source: str, *, series: int | str | None = None, allow_partial: boo
         tuple(axis for axis in axes if axis.name in "zyx" or axis.size > 1), pixels.dtype, pixels.chunks,
         channels=channels, notes=tuple(notes), private=hidden, of_source=others,
     )  # fmt: skip
-    reader = hdf5_reader(source, spec, pixels, spec.dims, allow_partial=allow_partial)
+    opener = partial(open_bdv, source, series=number, allow_partial=allow_partial)
+    reader = replace(
+        hdf5_reader(source, spec, pixels, spec.dims, allow_partial=allow_partial),
+        coarser=tuple(partial(opener, level=each) for each in range(level + 1, levels)),
+    )
     if xml is None:
         return reader
     fixed = reader.access.fixed_bytes + XML_FACTOR * os.path.getsize(xml)
@@ -152,7 +168,7 @@ def _read_xml(path: str) -> tuple[list[Setup], list[int], str]:
         name = _text(loader, "hdf5")
     if not setups or not times:
         raise damage(path, f"has {len(setups)} setups and {len(times)} time points")
-    return setups, times, in_folder(path, name)
+    return setups, times, file_beside(path, name)
 
 
 def _child(parent: Any, name: str) -> Any:
@@ -228,9 +244,9 @@ def _named(group: list[Setup], times: int) -> Named:
     return Named(name, (*outer, *(group[0].size or ())))
 
 
-def _view(path: str, file: Any, time: int, setup: int) -> str | None:
+def _view(path: str, file: Any, time: int, setup: int, level: int) -> str | None:
     """Return the name of the dataset of a view; None if it was never written."""
-    name = f"t{time:05d}/s{setup:02d}/0/cells"
+    name = f"t{time:05d}/s{setup:02d}/{level}/cells"
     return None if find_inside(path, file, name) is None else name
 
 

@@ -2,21 +2,23 @@
 
 An image of a CZI is a mosaic of tiles in each plane. Later tiles lie over earlier ones, in the order of their mosaic
 index; which part of a tile is seen is found once. So each region is the same for any number of threads, and a tile that
-is hidden is not decoded. What no tile covers was never scanned: these are holes. Tiles of coarse levels are left out.
+is hidden is not decoded. What no tile covers was never scanned: these are holes. Tiles of coarse levels make images of
+their own.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.holes import boxes_of, few_enough, hole_value
-from bigimg.geometry.region import count, shape_of, shift
+from bigimg.geometry.region import count, of_axes, on_all_axes, shape_of, shift
 from bigimg.geometry.spec import RGBA, ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
@@ -25,6 +27,7 @@ from bigimg.readers.raw.plain import CHUNK, is_wide
 from bigimg.readers.several import Named, pick
 from bigimg.readers.vendor import czi_meta
 from bigimg.readers.vendor.czi_directory import (
+    LOST,
     PIXELS,
     PLANES,
     Directory,
@@ -38,19 +41,25 @@ from bigimg.readers.vendor.czi_images import (
     Series,
     at_one_index,
     check_kind,
+    coarse_levels,
     images_of,
     mosaic_of,
     planes_of,
 )
-from bigimg.readers.vendor.czi_tiles import CODECS, PLAIN, Part, Tiles, read_bytes, tile_bytes
+from bigimg.readers.vendor.czi_tiles import CODECS, JPEG, JPEG_XR, PLAIN, Part, Tiles, read_bytes, tile_bytes
 from bigimg.readers.vendor.czi_times import even_step
 from bigimg.readers.vendor.mosaic import gaps, pitch
 from bigimg.types import Array, Region
 
 KEPT_BYTES = 1 << 27
 """The most that decoded tiles which are wanted again take; where a row of tiles is larger, none is kept."""
-BESIDE = 4
-"""Tiles that are kept beside one row of them: those at the ends of the blocks that are read now."""
+LOSSY = (JPEG, JPEG_XR)
+"""Compressions that may change pixels."""
+BESIDE = 2
+"""Tiles that are kept beside one row of them: those at the ends of the blocks that are read now. One is used, by
+up to four workers (counted); the other is for a worker that lags behind."""
+PLANE_BYTES = 64
+"""Memory of the tables of planes, for each of them, while they are made; measured."""
 
 
 class CziReader:
@@ -79,13 +88,15 @@ class CziReader:
     ) -> None:
         self.source, self.spec, self.access = source, spec, access
         self.mosaic, self.corner, self.tiles = mosaic, corner, tiles
+        self.coarser: tuple[Callable[[], CziReader], ...] = ()
+        """What opens each coarser level; see :func:`bigimg.reader.coarser_of`."""
+        self.lossy = False
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""
-        along = dict(zip(self.spec.dims, region, strict=True))
-        t, c, z, y, x = (along.get(name, slice(0, 1)) for name in "tczyx")
+        t, c, z, y, x = on_all_axes(region, self.spec.dims)
         result = np.empty(shape_of((t, c, z, y, x)), self.spec.dtype)
-        if self.spec.missing:  # what no tile covers is among these
+        if self.spec.missing:  # what no tile covers is among these, and tiles that are cut off
             result[...] = hole_value(self.spec.dtype, self.spec.padding)
         place = shift((y, x), tuple(-n for n in self.corner))
         samples = self.tiles.pixels.samples
@@ -96,6 +107,8 @@ class CziReader:
             for i, k in itertools.product(range(t.start, t.stop), range(z.start, z.stop)):
                 target = result[i - t.start, at : at + len(wanted), k - z.start]
                 for tile, seen, boxes in self.mosaic.parts((i, channel, k), place):
+                    if tile["at"] == LOST:
+                        continue
                     top, _, left, _ = tile["box"].tolist()
                     targets = [shift(box, (place[0].start, place[1].start)) for box in boxes]
                     parts = [
@@ -103,7 +116,7 @@ class CziReader:
                         for own, box in zip(targets, boxes, strict=True)
                     ]
                     self.tiles.copy(tile, parts, wanted, seen)
-        return result[tuple(slice(None) if name in along else 0 for name in "tczyx")]
+        return result[of_axes(self.spec.dims)]
 
     def close(self) -> None:
         """Let go of the file and of tiles that are kept; a later read opens it again."""
@@ -117,6 +130,7 @@ def open_czi(
     series: int | str | None = None,
     axis: Mapping[str, int] | None = None,
     allow_partial: bool = False,
+    level: int = 0,
 ) -> CziReader:
     """Return a reader of one image of the CZI at ``source``.
 
@@ -128,7 +142,7 @@ def open_czi(
     axis : mapping, optional
         Index along H (phases, detectors) and B (blocks), where the file has several.
     allow_partial : bool
-        Take planes that were never written as holes.
+        Take planes that were never written, and tiles behind the end of a file that was cut, as holes.
 
     Raises
     ------
@@ -141,21 +155,26 @@ def open_czi(
     """
     path = os.fspath(source)
     file = bytes_of(path)
-    directory = read_directory(path, file)
+    directory = read_directory(path, file, allow_partial=allow_partial)
     every = images_of(path, directory)
     number, others = pick(path, [Named(each.name, each.shape) for each in every], series)
-    image, said = at_one_index(path, every[number], axis)
+    levels = [every[number], *coarse_levels(every[number], directory)]
+    image, said = at_one_index(path, levels[level], axis)
     check_kind(path, file, image)
     pixels = PIXELS[int(image.tiles["pixels"][0])]
     planes = planes_of(path, image, every, czi_meta.planned(directory.xml))
     tiles = Tiles(path, file, pixels, _kept(image, planes, pixels))
-    for tile in sample_of(image.tiles):
+    for tile in sample_of(image.tiles[image.tiles["at"] != LOST]):
         tiles.check(tile)
     mosaic = mosaic_of(image, planes)
     spec = replace(_spec(directory, image, planes, tiles), of_source=(*others, *said))
     spec = _with_holes(path, spec, image, mosaic, pixels.samples, allow_partial=allow_partial)
-    access = _access(directory, image, spec, tiles)
-    return CziReader(path, spec, access, mosaic, image.corner, tiles)
+    access = _access(directory, image, spec, tiles, mosaic)
+    found = CziReader(path, spec, access, mosaic, image.corner, tiles)
+    opener = partial(open_czi, path, series=number, axis=axis, allow_partial=allow_partial)
+    found.coarser = tuple(partial(opener, level=each) for each in range(level + 1, len(levels)))
+    found.lossy = bool(np.isin(image.tiles["codec"], LOSSY).any())
+    return found
 
 
 def _kept(series: Series, planes: Sequence[Sequence[int]], pixels: Pixels) -> int:
@@ -186,7 +205,8 @@ def _spec(directory: Directory, series: Series, planes: Sequence[Sequence[int]],
     sizes = (len(times), len(numbers) * samples, len(depth), *series.size)
     starts = (times[0], 0, depth[0], *series.corner)
     steps = czi_meta.spacings(xml)
-    step, notes = even_step(directory.times, 0 if "t" in steps else len(times))
+    step, uneven = even_step(directory.times, 0 if "t" in steps else len(times))
+    notes = (*directory.notes, *uneven)
     steps |= {"t": (step, "second")} if step else {}
     axes = []
     for name, size, start in zip("tczyx", sizes, starts, strict=True):
@@ -226,25 +246,38 @@ def _with_holes(
         source=path,
         allow_partial=allow_partial,
     )
-    found: list[Region] = []
+    edges = [range(0, samples * n + 1, samples) if name == "c" else range(n + 1)
+             for name, n in zip("tcz", mosaic.layout.shape, strict=True)]  # fmt: skip
+
+    def boxes(planes: Array, parts: Iterable[Sequence[int]]) -> Iterator[Region]:
+        for box in boxes_of(planes, edges):
+            along = [part for name, part in zip("tcz", box, strict=True) if name in spec.dims]
+            yield from ((*along, slice(a, b), slice(c, d)) for a, b, c, d in parts)
+
     top, left = series.corner
-    for number, parts in enumerate(mosaic.layouts):
-        uncovered = gaps(parts[:, 1:] - (top, top, left, left), *series.size)
-        edges = [range(mosaic.layout.shape[0] + 1), range(0, mosaic.layout.shape[1] * samples + 1, samples)]
-        edges.append(range(mosaic.layout.shape[2] + 1))
-        for box in boxes_of(mosaic.layout == number, edges) if uncovered else ():
-            kept = [along for name, along in zip("tcz", box, strict=True) if name in spec.dims]
-            found += ((*kept, slice(a, b), slice(c, d)) for a, b, c, d in uncovered)
+    corner = (top, top, left, left)
+    cut = [each for planes, parts in mosaic.lost() for each in boxes(planes, (parts - corner).tolist())]
+    spec = _lacking(spec, cut, path, "lie in tiles behind the end of the file")
+    never = [
+        each
+        for number, parts in enumerate(mosaic.layouts)
+        if (uncovered := gaps(parts[:, 1:] - corner, *series.size))
+        for each in boxes(mosaic.layout == number, uncovered)
+    ]
+    return _lacking(spec, never, path, "were never scanned: no tile covers them")
+
+
+def _lacking(spec: ImageSpec, found: Sequence[Region], path: str, what: str) -> ImageSpec:
+    """Return ``spec`` with more holes, and a note that says ``what`` these pixels are."""
     if not found:
         return spec
-    lacking = sum(map(count, found))
-    note = f"{100 * lacking / spec.size:.3g} % of the pixels were never scanned: no tile covers them"
+    note = f"{100 * sum(map(count, found)) / spec.size:.3g} % of the pixels {what}"
     note += ", and they are left out of statistics and coarser levels"
     missing = few_enough((*spec.missing, *found), path, "choose another scene by series=NAME")
     return replace(spec, missing=missing, notes=(*spec.notes, note))
 
 
-def _access(directory: Directory, series: Series, spec: ImageSpec, tiles: Tiles) -> Access:
+def _access(directory: Directory, series: Series, spec: ImageSpec, tiles: Tiles, mosaic: Mosaic) -> Access:
     codecs = sorted(set(series.tiles["codec"].tolist()))
     boxes = series.tiles["box"].astype(np.int64)
     rows, columns = int((boxes[:, 1] - boxes[:, 0]).max()), int((boxes[:, 3] - boxes[:, 2]).max())
@@ -253,6 +286,7 @@ def _access(directory: Directory, series: Series, spec: ImageSpec, tiles: Tiles)
     names = " and ".join(dict.fromkeys(CODECS[codec] for codec in codecs))
     wide = codecs == [PLAIN] and is_wide(spec.dims, columns * pixels.samples * spec.dtype.itemsize)
     return Access(
-        "random", f"tiles of {rows} x {columns}, {names}", fixed_bytes=directory.memory_bytes + kept_bytes,
+        "random", f"tiles of {rows} x {columns}, {names}",
+        fixed_bytes=directory.memory_bytes + PLANE_BYTES * mosaic.layout.size + kept_bytes,
         read_bytes=read_bytes(series.tiles, pixels), wide=wide,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from bigimg.readers.several import pick_indices
 from bigimg.readers.vendor import czi_meta
 from bigimg.readers.vendor.czi_directory import (
     CHOSEN,
+    LOST,
     PIXELS,
     PLANES,
     SERIES,
@@ -24,11 +25,14 @@ from bigimg.readers.vendor.czi_directory import (
     check_place,
     is_resized,
     level_0,
+    of_level,
 )
 from bigimg.readers.vendor.czi_tiles import CODECS
 from bigimg.readers.vendor.mosaic import seen_parts
 from bigimg.types import Array, Region, Shape
 
+MOST_LEVELS = 20
+"""Levels of an image; more are damage."""
 MOST_PLANES = 1 << 24
 """Planes of an image; more are damage."""
 
@@ -81,7 +85,6 @@ class Mosaic:
     """See :func:`~bigimg.readers.vendor.mosaic.seen_parts`; planes whose tiles lie alike share one."""
     layout: Array
     """Number of the layout of each plane; -1 where it has no tile."""
-
     seen: tuple[Array, ...]
     """Pixels that are seen of each tile of a layout."""
 
@@ -99,6 +102,23 @@ class Mosaic:
         for number, found in itertools.groupby(parts[met].tolist(), key=lambda part: part[0]):
             boxes = [overlap(region, (slice(a, b), slice(c, d))) for _, a, b, c, d in found]
             yield self.tiles[self.first[plane] + number], int(seen[number]), boxes
+
+    def lost(self) -> Iterator[tuple[Array, Array]]:
+        """Yield some planes that have tiles, and the boxes in them that are seen of tiles which are cut off.
+
+        Planes are an array of bool of the shape of ``layout``.
+        """
+        first, layout = self.first.reshape(-1), self.layout.reshape(-1)
+        lost = np.flatnonzero(self.tiles["at"] == LOST)
+        planes, index = np.unique(np.searchsorted(first, lost, "right") - 1, return_index=True)
+        alike: dict[tuple[int, bytes], list[int]] = {}
+        for plane, own in zip(planes.tolist(), np.split(lost, index[1:]), strict=False):
+            if layout[plane] >= 0:
+                alike.setdefault((int(layout[plane]), (own - first[plane]).tobytes()), []).append(plane)
+        for (number, own_of), same in alike.items():
+            parts, cells = self.layouts[number], np.zeros(self.layout.shape, bool)
+            cells.reshape(-1)[same] = True
+            yield cells, parts[np.isin(parts[:, 0], np.frombuffer(own_of, np.int64)), 1:]
 
 
 def images_of(path: str, directory: Directory) -> list[Series]:
@@ -127,6 +147,25 @@ def images_of(path: str, directory: Directory) -> list[Series]:
     return found
 
 
+def coarse_levels(series: Series, directory: Directory) -> list[Series]:
+    """Return the coarser levels of an image that the file has itself, fine to coarse.
+
+    Left out are levels whose tiles begin within a pixel.
+    """
+    fields = [*SERIES, "pixels"]
+    own = directory.tiles[directory.tiles[fields] == series.tiles[fields][0]]
+    own = own[is_resized(own) & (own["stored"] > 0).all(axis=1)]
+    sizes = own["box"][:, 1::2] - own["box"][:, ::2]
+    zooms = np.unique(np.rint(sizes / own["stored"]).astype(int).max(axis=1)).tolist() if len(own) else []
+    found = []
+    for zoom in zooms if len(zooms) <= MOST_LEVELS else ():
+        tiles = of_level(own, zoom)
+        starts = own["box"][np.isin(own["at"], tiles["at"])][:, ::2] - series.corner
+        if zoom > 1 and len(tiles) and not (starts % zoom).any():
+            found.append(replace(series, tiles=tiles))
+    return found
+
+
 def at_one_index(path: str, series: Series, axis: Mapping[str, int] | None) -> tuple[Series, tuple[str, ...]]:
     """Return ``series`` at one index of each axis of which one must be chosen, and sentences about the others."""
     there = {name: np.unique(series.tiles[name]).tolist() for name in CHOSEN}
@@ -138,7 +177,7 @@ def at_one_index(path: str, series: Series, axis: Mapping[str, int] | None) -> t
 def check_kind(path: str, file: RawFile, series: Series) -> None:
     """Refuse an image of a kind that is not read, or whose outermost tiles are not what the directory says."""
     tiles = series.tiles
-    if is_resized(tiles).any():
+    if (is_resized(tiles) & (tiles["zoom"] == 1)).any():
         what = "its tiles are stored at another size than shown (Fast Airyscan), which is not read"
         raise InputError(f"{path}: {what}; save the processed image in ZEN")
     for name, known in (("pixels", PIXELS), ("codec", CODECS)):
@@ -149,7 +188,8 @@ def check_kind(path: str, file: RawFile, series: Series) -> None:
             )
     ends = [tiles[name] for name in PLANES] + [tiles["box"][:, side] for side in range(4)]
     for number in {int(end.argmin()) for end in ends} | {int(end.argmax()) for end in ends}:
-        check_place(path, file, tiles[number])
+        if tiles["at"][number] != LOST:
+            check_place(path, file, tiles[number])
 
 
 def planes_of(
@@ -173,7 +213,7 @@ def planes_of(
 
 
 def mosaic_of(series: Series, planes: Sequence[Sequence[int]]) -> Mosaic:
-    """Return the tiles of each plane, and which parts of them are seen."""
+    """Return the tiles of each plane, and which parts of them are seen; a plane of which all are lost has none."""
     shape, tiles = tuple(map(len, planes)), series.tiles
     index = [np.searchsorted(along, tiles[name]) for along, name in zip(planes, PLANES, strict=True)]
     # The order of a plane is time, channel, z; of the tiles of one, that of their mosaic index, then that of the file.
@@ -188,7 +228,8 @@ def mosaic_of(series: Series, planes: Sequence[Sequence[int]]) -> Mosaic:
         boxes = tiles["box"][first[plane] : first[plane + 1]].astype(np.int64)
         if (number := known.setdefault(boxes.tobytes(), len(layouts))) == len(layouts):
             layouts.append(seen_parts(boxes))
-        layout[plane] = number
+        if (tiles["at"][first[plane] : first[plane + 1]] != LOST).any():
+            layout[plane] = number
     seen = (
         np.bincount(each[:, 0], (each[:, 2] - each[:, 1]) * (each[:, 4] - each[:, 3])) for each in layouts
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from bigimg.geometry.axes import long_unit
 from bigimg.geometry.spec import Channel
+from bigimg.geometry.units import converted
 from bigimg.readers.resolution import Spacings, as_written
+from bigimg.readers.values import color_in, finite
 from bigimg.types import Json
 
 IMAGE = "./Metadata/Information/Image"
@@ -16,7 +18,6 @@ OBJECTIVE = "./Metadata/Information/Instrument/Objectives/Objective"
 DISPLAYED = "./Metadata/DisplaySetting/Channels/Channel"
 FIELDS = (IMAGE, "./Metadata/Information/Document", "./Metadata/Information/Application", OBJECTIVE)
 """Elements whose children are fields, beside those of the channels; of several objectives the one that was used."""
-SECONDS_OF = {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
 LONGEST = 1000
 """Characters of a field; longer ones are no fields."""
 
@@ -27,14 +28,14 @@ def spacings(xml: Any) -> Spacings:
     if xml is None:
         return found
     for distance in xml.iterfind("./Metadata/Scaling/Items/Distance"):
-        name, meters = str(distance.get("Id")).lower(), _number(distance.findtext("Value"))
+        name, meters = str(distance.get("Id")).lower(), finite(distance.findtext("Value"))
         if name in ("x", "y", "z") and meters and meters > 0:
             found[name] = as_written(meters * 1e6), "micrometer"
     span = xml.find(".//Interval/TimeSpan")
-    step = None if span is None else _number(span.findtext("Value"))
+    step = None if span is None else finite(span.findtext("Value"))
     if step and span is not None:
-        step *= SECONDS_OF.get((span.findtext("DefaultUnitFormat") or "s").lower(), 1.0)
-    step = step or _number(xml.findtext(f"{IMAGE}/Dimensions/T/Positions/Interval/Increment"))
+        step = converted(step, long_unit(span.findtext("DefaultUnitFormat")), "second") or step
+    step = step or finite(xml.findtext(f"{IMAGE}/Dimensions/T/Positions/Interval/Increment"))
     if step and step > 0:
         found["t"] = step, "second"
     return found
@@ -42,7 +43,7 @@ def spacings(xml: Any) -> Spacings:
 
 def planned(xml: Any) -> dict[str, int]:
     """Return how many time points, channels and planes the metadata name."""
-    sizes = {name: None if xml is None else _number(xml.findtext(f"{IMAGE}/Size{name}")) for name in "TCZ"}
+    sizes = {name: None if xml is None else finite(xml.findtext(f"{IMAGE}/Size{name}")) for name in "TCZ"}
     return {name: int(size) for name, size in sizes.items() if size}
 
 
@@ -53,7 +54,7 @@ def scene_names(xml: Any) -> dict[int, str]:
     """
     found: dict[int, str] = {}
     for scene in () if xml is None else xml.iterfind(f"{IMAGE}/Dimensions/S/Scenes/Scene"):
-        index, shape = _number(scene.get("Index")), scene.find("Shape")
+        index, shape = finite(scene.get("Index")), scene.find("Shape")
         well = scene.findtext("ArrayName") or ("" if shape is None else shape.get("Name"))
         words = (well, scene.get("Name"))
         if index is not None and (name := " ".join(dict.fromkeys(filter(None, words)))):
@@ -80,7 +81,7 @@ def channels(xml: Any, numbers: Sequence[int]) -> list[Channel]:
             filter(None, (each.get("Name") or each.findtext("Name") for each in said)), identity or ""
         )
         colors = (each.findtext("Color") for each in said)
-        found.append(Channel(name, next(filter(None, map(_color, colors)), None)))
+        found.append(Channel(name, next(filter(None, map(color_in, colors)), None)))
     return found
 
 
@@ -110,25 +111,11 @@ def fields(xml: Any, numbers: Sequence[int]) -> dict[str, Json]:
     return found
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _color(text: str | None) -> str | None:
-    """Return the six last digits of ``#AARRGGBB`` or ``#RRGGBB``."""
-    found = re.fullmatch(r"\s*#(?:[0-9A-Fa-f]{2})?([0-9A-Fa-f]{6})\s*", text or "")
-    return None if found is None else found[1].upper()
-
-
 def _field(text: str | None) -> Json:
     text = (text or "").strip()
     if not text or len(text) > LONGEST:
         return None
-    number = _number(text)
+    number = finite(text)
     if number is None:
         return text
     return int(number) if number.is_integer() and re.fullmatch(r"[-+]?\d+", text) else number

@@ -14,16 +14,14 @@ import imagecodecs
 import numpy as np
 
 from bigimg.errors import InputError, damage, one_line
-from bigimg.geometry.region import count, pieces
+from bigimg.geometry.region import count
 from bigimg.readers.coded_sizes import check_coded_size
 from bigimg.readers.codestreams import jpeg_is_cut, jxr_is_cut
 from bigimg.readers.raw.plain import GAP_BYTES, READ_BYTES, RawFile, read_runs
-from bigimg.readers.vendor.czi_directory import HEAD_BYTES, SEGMENT_BYTES, Pixels, check_place
+from bigimg.readers.vendor.czi_directory import SEGMENT_BYTES, Pixels, check_place, parts_of
 from bigimg.readers.vendor.kept import KeptTiles
 from bigimg.types import Array, Region, Shape
 
-ENTRY_ROOM = 240
-"""Bytes that the directory entry in the head of a tile takes at least."""
 PLAIN, JPEG, LZW, JPEG_XR, ZSTD, ZSTD_HEADED = 0, 1, 2, 4, 5, 6
 CODECS = {
     PLAIN: "uncompressed", JPEG: "JPEG", LZW: "LZW", JPEG_XR: "JPEG XR", ZSTD: "zstd", ZSTD_HEADED: "zstd",
@@ -68,6 +66,10 @@ class Tiles:
         self.path, self.file, self.pixels = path, file, pixels
         self.dtype = np.dtype(pixels.dtype)
         self.kept = KeptTiles[tuple[Array, bool]](kept)
+        self._places: dict[bytes, tuple[int, int]] = {}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Tiles, (self.path, self.file, self.pixels, self.kept.most)
 
     def copy(self, tile: Any, parts: Sequence[Part], samples: range, seen: int) -> None:
         """Copy ``samples``, of which red is the first, of some parts of a tile; it is decoded once.
@@ -85,11 +87,8 @@ class Tiles:
         InputError
             The tile is not what the directory says, is damaged, or a part of it was not recorded.
         """
-        shape = (
-            int(tile["box"][1] - tile["box"][0]),
-            int(tile["box"][3] - tile["box"][2]),
-            self.pixels.samples,
-        )
+        top, bottom, left, right = tile["box"].tolist()
+        shape = (bottom - top, right - left, self.pixels.samples)
         if int(tile["codec"]) == PLAIN:
             start, length = self.check(tile)
             if length < (size := math.prod(shape) * self.dtype.itemsize):  # more is padding
@@ -112,19 +111,23 @@ class Tiles:
             _put(part.target, decoded[part.box], samples, bgr=bgr)
 
     def check(self, tile: Any) -> tuple[int, int]:
-        """Return first byte and length of the pixels of a tile; none of them is read.
+        """Return first byte and length of the pixels of a tile; none of them is read, and its head only once.
 
         Raises
         ------
         InputError
             The tile is not what the directory says, or a part of it was not recorded.
         """
+        said = tile.tobytes()  # all of it: a damaged directory may name one place twice
+        if said in self._places:
+            return self._places[said]
         start, length, mask = self._place(tile)
         if mask is not None and (mask.shape != tuple(tile["stored"]) or not mask.all()):
             what = "has pixels that were not recorded, by its own mask, and such tiles are not read"
             raise InputError(
                 f"{self.path}: the tile at byte {int(tile['at'])} {what}; save it without them in ZEN"
             )
+        self._places[said] = start, length
         return start, length
 
     def _copy_plain(self, part: Part, start: int, shape: Shape, samples: range) -> None:
@@ -132,19 +135,24 @@ class Tiles:
         item, (rows, columns) = self.dtype.itemsize, part.box
 
         def read(flat: Array, first: int) -> None:
-            at = start + first * item
-            self.file.read_into(flat.view(np.uint8), (slice(at, at + flat.nbytes),))
+            self.file.read_run(flat.view(np.uint8), start + first * item)
 
         if self._is_direct(part):
             read_runs(part.target[0], part.box, shape[:2], read)
             return
-        row_bytes = math.prod(shape[1:]) * item
-        across = slice(0, shape[1]) if row_bytes <= GAP_BYTES else columns  # short rows are read whole
+        row = math.prod(shape[1:])
+        whole = row * item <= GAP_BYTES  # short rows are read whole
+        across = slice(0, shape[1]) if whole else columns
         inner = slice(columns.start - across.start, columns.stop - across.start)
-        for _, (lines,) in pieces((rows,), (max(1, READ_BYTES // row_bytes),)):
-            pixels = np.empty((lines.stop - lines.start, across.stop - across.start, shape[2]), self.dtype)
-            read_runs(pixels, (lines, across, slice(0, shape[2])), shape, read)
-            target = part.target[:, lines.start - rows.start : lines.stop - rows.start]
+        most = max(1, READ_BYTES // (row * item))
+        for first in range(rows.start, rows.stop, most):
+            lines = slice(first, min(first + most, rows.stop))
+            pixels = np.empty((lines.stop - first, across.stop - across.start, shape[2]), self.dtype)
+            if whole:
+                read(pixels.reshape(-1), first * row)
+            else:
+                read_runs(pixels, (lines, across, slice(0, shape[2])), shape, read)
+            target = part.target[:, first - rows.start : lines.stop - rows.start]
             _put(target, pixels[:, inner], samples, bgr=True)
 
     def _is_direct(self, part: Part) -> bool:
@@ -195,11 +203,9 @@ class Tiles:
 
     def _place(self, tile: Any) -> tuple[int, int, Array | None]:
         """Return first byte and length of the pixels of a tile, and its mask if it has one."""
-        at, entry = int(tile["at"]), int(tile["entry"])
-        head = check_place(self.path, self.file, tile)
-        metadata, attached, length = struct.unpack_from("<iiq", head, 32)
-        start = at + HEAD_BYTES + max(ENTRY_ROOM, entry) + metadata
-        if min(metadata, attached, length) < 0 or start + length + attached > self.file.shape[0]:
+        at, head = int(tile["at"]), check_place(self.path, self.file, tile)
+        start, length, attached = parts_of(tile, head)
+        if start < at or min(attached, length) < 0 or start + length + attached > self.file.shape[0]:
             raise self._error(tile, f"reaches beyond the {self.file.shape[0]} bytes of the file")
         # Plain pixels that are read from a wrong byte on look like pixels, so their place must follow from both sizes.
         (used,), end = struct.unpack_from("<q", head, 24), start + length + attached - at - SEGMENT_BYTES

@@ -1,4 +1,4 @@
-"""A reader of Imaris files (.ims): HDF5 with a dataset for each time point and channel, and a pyramid that is not read.
+"""A reader of Imaris files (.ims): HDF5 with a dataset for each time point and channel, and of each level of a pyramid.
 
 Datasets are padded to whole chunks, so the size of the image stands in attributes. Lengths are the ends of the volume
 (ExtMin, ExtMax) in one unit; the first pixel is centred half a pixel from its beginning.
@@ -6,10 +6,13 @@ Datasets are padded to whole chunks, so the size of the image stands in attribut
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,11 +22,13 @@ from bigimg.geometry.axes import Axis, long_unit
 from bigimg.geometry.even import even_step
 from bigimg.geometry.spec import Channel, ImageSpec, SpacingNote
 from bigimg.readers.allowed import known_channels, known_unit, public_and_private
+from bigimg.readers.extras import imported
 from bigimg.readers.hdf5.datasets import open_dataset
-from bigimg.readers.hdf5.inside import find_inside, import_h5py, reading_hdf5
+from bigimg.readers.hdf5.inside import find_inside, reading_hdf5
 from bigimg.readers.hdf5.pixels import Hdf5Pixels
 from bigimg.readers.hdf5.reader import attributes, hdf5_reader, text_of
 from bigimg.readers.raw.plain import RawReader
+from bigimg.readers.values import color_of, finite
 from bigimg.types import Array, Json, Shape
 
 MOST_VIEWS = 1_000_000
@@ -32,7 +37,9 @@ MOST_VIEWS = 1_000_000
 SIZES = ("ImageSizeZ", "ImageSizeY", "ImageSizeX")
 
 
-def open_imaris(source: str, *, series: int | str | None = None, allow_partial: bool = False) -> RawReader:
+def open_imaris(
+    source: str, *, series: int | str | None = None, allow_partial: bool = False, level: int = 0
+) -> RawReader:
     """Return a reader of the image in the Imaris file ``source``.
 
     Parameters
@@ -42,6 +49,8 @@ def open_imaris(source: str, *, series: int | str | None = None, allow_partial: 
         The path of any dataset in the file, which is then read alone.
     allow_partial : bool
         Open what is there where chunks or time points were never written.
+    level : int
+        Of its pyramid; 0 is full resolution.
 
     Raises
     ------
@@ -54,13 +63,14 @@ def open_imaris(source: str, *, series: int | str | None = None, allow_partial: 
     """
     if series not in (None, 0):
         return open_dataset(source, series=series, allow_partial=allow_partial)
-    h5py = import_h5py(source)
+    h5py = imported("h5py", source)
     with reading_hdf5(source), h5py.File(source, "r") as file:
-        names = _names(source, file)
+        names, levels = _names(source, file, level)
         about = _about(source, file, names.shape[1])
         image = about.get("Image", {})
         first = next(name for name in names.flat if name is not None)
-        shape = _shape(source, find_inside(source, file, first.rpartition("/")[0]).attrs, image)
+        own = find_inside(source, file, first.rpartition("/")[0]).attrs
+        shape = _shape(source, own, {} if level else image)
         pixels = Hdf5Pixels(source, file, names.squeeze(), shape=shape)
         notes: list[str] = []
         channels = _channels(about)
@@ -73,13 +83,15 @@ def open_imaris(source: str, *, series: int | str | None = None, allow_partial: 
         kept, pixels.dtype, pixels.chunks, channels=named, window=window, meta=public, private=private | hidden,
         notes=tuple(notes),
     )  # fmt: skip
-    return hdf5_reader(source, spec, pixels, spec.dims, allow_partial=allow_partial)
+    opener = partial(open_imaris, source, allow_partial=allow_partial)
+    coarser = tuple(partial(opener, level=number) for number in range(level + 1, levels))
+    return replace(hdf5_reader(source, spec, pixels, spec.dims, allow_partial=allow_partial), coarser=coarser)
 
 
-def _names(source: str, file: Any) -> Array:
-    """Return the names of the datasets along t and c; None where one is missing."""
+def _names(source: str, file: Any, number: int) -> tuple[Array, int]:
+    """Return names of the datasets of a level along t and c, None where one is missing, and the number of levels."""
     folder = text_of(file.attrs, "DataSetDirectoryName") or "DataSet"
-    level = f"{folder}/ResolutionLevel 0"
+    level = f"{folder}/ResolutionLevel {number}"
     if (times := find_inside(source, file, level)) is None:
         raise damage(source, f"has no {level}, where Imaris keeps its pixels")
     found = {
@@ -98,7 +110,8 @@ def _names(source: str, file: Any) -> Array:
     names = np.full((count, channels), None, object)
     for at, name in found.items():
         names[at] = name
-    return names
+    there = (find_inside(source, file, f"{folder}/ResolutionLevel {n}") for n in itertools.count(number + 1))
+    return names, number + 1 + sum(1 for _ in itertools.takewhile(lambda group: group is not None, there))
 
 
 def _numbered(source: str, file: Any, group: Any, name: str, word: str) -> list[tuple[int, Any]]:
@@ -123,12 +136,8 @@ def _axes(
     step = _time_step(sizes[0], times, notes)
     axes = [Axis("t", sizes[0], step or 1.0, "second" if step else None), Axis("c", sizes[1])]
     for number, (name, size) in zip((2, 1, 0), zip("zyx", sizes[2:], strict=True), strict=True):
-        try:
-            low, high = (float(text_of(image, f"Ext{end}{number}")) for end in ("Min", "Max"))
-        except ValueError:
-            low = high = math.nan
-        spacing = (high - low) / size
-        if not 0 < spacing < math.inf:
+        low, high = (finite(text_of(image, f"Ext{end}{number}")) for end in ("Min", "Max"))
+        if low is None or high is None or not 0 < (spacing := (high - low) / size) < math.inf:
             notes.append(SpacingNote(f"the file gives no spacing along {name}; 1 is assumed", name))
             axes.append(Axis(name, size))
         else:
@@ -180,7 +189,7 @@ def _color(attributes: Mapping[str, Any]) -> str | None:
     parts = _numbers(text_of(attributes, "Color"))
     if text_of(attributes, "ColorMode") == "TableColor" or len(parts) != 3:
         return None
-    return "".join(f"{round(255 * min(max(part, 0.0), 1.0)):02X}" for part in parts)
+    return color_of(round(255 * min(max(part, 0.0), 1.0)) for part in parts)
 
 
 def _window(about: Mapping[str, Mapping[str, Any]]) -> tuple[float, float] | None:
@@ -192,11 +201,9 @@ def _window(about: Mapping[str, Mapping[str, Any]]) -> tuple[float, float] | Non
 
 def _numbers(text: str) -> list[float]:
     """Return the words of a text as numbers; none where one is no finite number."""
-    try:
-        found = [float(word) for word in text.split()]
-    except ValueError:
-        return []
-    return found if all(map(math.isfinite, found)) else []
+    words = text.split()
+    found = [number for number in map(finite, words) if number is not None]
+    return found if len(found) == len(words) else []
 
 
 def _fields(about: Mapping[str, Mapping[str, Any]]) -> dict[str, Json]:

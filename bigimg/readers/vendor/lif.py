@@ -17,10 +17,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from bigimg.errors import AGAIN, PARTIAL, InputError, InputNotFoundError, MissingExtraError, damage, reading
+from bigimg.errors import AGAIN, PARTIAL, InputError, damage, reading
+from bigimg.geometry.region import of_axes
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
+from bigimg.readers.beside import file_beside
+from bigimg.readers.extras import imported
 from bigimg.readers.folders.grid import stacked
 from bigimg.readers.folders.reader import GridReader
 from bigimg.readers.never_written import checked_written
@@ -29,7 +32,6 @@ from bigimg.readers.several import Named, pick
 from bigimg.readers.vendor.lif_header import Header
 from bigimg.readers.vendor.planes import NEVER, PlanesReader, read_plane
 from bigimg.types import Array, DType, Shape
-from bigimg.version import install_line
 
 LIBRARY_BYTES = 12 << 20
 """Of liffile and what it imports, measured and rounded up."""
@@ -68,7 +70,7 @@ def open_lif(
     UsageError
         There is no such series, or no such index.
     """
-    liffile = import_liffile(path)
+    liffile = imported("liffile", path)
     with reading(path, ERRORS, AGAIN), liffile.LifFile(path) as file:
         xml_bytes = _check_references(path, file, set())
         images = list(file.images)
@@ -142,7 +144,7 @@ def _reader(
             spec, access, path, planes, numbers, header.samples, paths=tuple(planes.folder.paths)
         )
     there = _there(path, own, header, name, block, places, partial=partial)
-    written = np.repeat(there, header.samples, axis=1)[tuple(slice(None) if n in dims else 0 for n in "tcz")]
+    written = np.repeat(there, header.samples, axis=1)[of_axes(dims)[:3]]
     counted = [each for each in dims if each in "tcz"]
     spec = checked_written(spec, written, counted, source=path, allow_partial=partial)
     numbers = np.where(there, places + block.offset, NEVER)
@@ -181,7 +183,7 @@ def _there(
 
 def _files(path: str, image: Any, name: str) -> list[str]:
     """Return the files with the pixels of an image of a project."""
-    return [_inside(path, image.parent.dirname, each.file) for each in _block(path, image, name).frames]
+    return [_named(path, image.parent.dirname, each.file) for each in _block(path, image, name).frames]
 
 
 def _tiff_planes(
@@ -205,26 +207,10 @@ def _tiff_planes(
     return _TiffPlanes(folder, header.samples), np.vectorize(numbers.__getitem__)(places)
 
 
-def _inside(path: str, folder: str, name: str) -> str:
-    """Return the path of a file that a project names, as seen from ``folder``.
-
-    Raises
-    ------
-    InputError
-        It lies outside the folder of the project at ``path``: a project must not be able to read any file here.
-    InputNotFoundError
-        It is not there.
-    """
-    root = os.path.dirname(os.path.abspath(path))
-    found = os.path.normpath(os.path.join(folder, unquote(name).replace("\\", "/")))
-    if os.path.commonpath([root, found]) != root:
-        what = f"names the file {name!r}, outside its own folder"
-        raise InputError(
-            f"{path}: {what}; open the .xlef of the project, with all its files below its folder"
-        )
-    if not os.path.exists(found):
-        raise InputNotFoundError(f"{path}: its file {found} is missing; copy the whole folder of the project")
-    return found
+def _named(path: str, folder: str, name: str) -> str:
+    """Return the path of a file that the project at ``path`` names, as seen from ``folder``."""
+    own = os.path.abspath(path)
+    return file_beside(own, unquote(name), os.path.relpath(folder, os.path.dirname(own)))
 
 
 def _check_references(path: str, file: Any, seen: set[str]) -> int:
@@ -240,7 +226,7 @@ def _check_references(path: str, file: Any, seen: set[str]) -> int:
     seen.add(file.filepath)
     for each in file.xml_element.iterfind("./Element/Children/Reference"):
         if each.get("File") is not None:
-            _inside(path, file.dirname, each.attrib["File"])
+            _named(path, file.dirname, each.attrib["File"])
     pixels = sum(each.size for each in file.memory_blocks.values() if each.offset > 0)
     own: int = max(0, os.path.getsize(file.filepath) - pixels)
     return own + sum(_check_references(path, child, seen) for child in file.children)
@@ -288,19 +274,3 @@ class _TiffPlanes:
     def close(self) -> None:
         """Let go of the TIFFs."""
         self.folder.close()
-
-
-def import_liffile(path: str) -> Any:
-    """Return liffile.
-
-    Raises
-    ------
-    MissingExtraError
-        It is not installed; the message has the line that installs it.
-    """
-    try:
-        import liffile
-    except ImportError:
-        what = "is a file of Leica, whose header liffile reads, and that is not installed"
-        raise MissingExtraError(f"{path}: {what}: {install_line('bio')}") from None
-    return liffile

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import AGAIN, InputError, MissingExtraError, damage, reading
+from bigimg.errors import AGAIN, InputError, damage, reading
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.spec import RGB, Channel, ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
+from bigimg.readers.extras import imported
 from bigimg.readers.never_written import checked_written
 from bigimg.readers.raw.compressed import MOST_INFLATION
 from bigimg.readers.raw.plain import READ_BYTES, is_wide, natural_chunks
@@ -29,7 +30,6 @@ from bigimg.readers.sniffing import read_head
 from bigimg.readers.vendor.nd2_frames import MAGIC, Frames, Table, read_table
 from bigimg.readers.vendor.planes import MOST_PLANES, NEVER, PlanesReader
 from bigimg.types import Array
-from bigimg.version import install_line
 
 LOOPS = {
     "TimeLoop": "t", "NETimeLoop": "t", "ZStackLoop": "z", "XYPosLoop": "P", "CustomLoop": "U", "Unknown": "U",
@@ -75,7 +75,7 @@ def open_nd2(
     if not read_head(path, 4).startswith(MAGIC):
         what = "is an ND2 of before 2010, with JPEG 2000 in it, which is not read"
         raise InputError(f"{path}: {what}; save it again with NIS-Elements, or export it as TIFF")
-    nd2 = import_nd2(path)
+    nd2 = imported("nd2", path)
     table = read_table(path)
     with reading(path, ERRORS, AGAIN), nd2.ND2File(path) as file:
         return _reader(path, file, table, series, axis, partial=allow_partial)
@@ -231,19 +231,3 @@ def _settings(file: Any) -> dict[str, Any]:
     for each in channels[:1]:
         found |= {name: value for name, value in asdict(each.microscope).items() if value is not None}
     return found | {name: text for name, text in file.text_info.items() if text}
-
-
-def import_nd2(path: str) -> Any:
-    """Return the library nd2.
-
-    Raises
-    ------
-    MissingExtraError
-        It is not installed; the message has the line that installs it.
-    """
-    try:
-        import nd2
-    except ImportError:
-        what = "is a file of Nikon, whose metadata nd2 reads, and that is not installed"
-        raise MissingExtraError(f"{path}: {what}: {install_line('bio')}") from None
-    return nd2

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import struct
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -158,8 +157,7 @@ class Frames:
             (shape[0] - 1) * shape[1] + wanted
         ) * dtype.itemsize  # the last row may lack its padding
         self._places = np.zeros((len(table.starts), 2), np.int64)  # byte and length of the pixels
-        self._lock = threading.Lock()
-        self._kept: tuple[int, Array] | None = None
+        self._kept: tuple[int, Array] | None = None  # number and frame, always of one another
 
     def read_into(self, out: Array, number: int, rows: slice, columns: slice) -> None:
         """Fill ``out`` with a part of a frame."""
@@ -170,8 +168,7 @@ class Frames:
 
     def close(self) -> None:
         """Let go of the frame that is kept; no file is open."""
-        with self._lock:
-            self._kept = None
+        self._kept = None
 
     def _place(self, number: int) -> tuple[int, int]:
         """Return the byte of the first pixel of a frame and its length, after a look at the head of its chunk."""
@@ -192,9 +189,8 @@ class Frames:
 
     def _frame(self, number: int) -> Array:
         """Return a deflated frame."""
-        with self._lock:
-            if self._kept is not None and self._kept[0] == number:
-                return self._kept[1]
+        if (kept := self._kept) is not None and kept[0] == number:
+            return kept[1]
         packed = self._bytes(*self._place(number))
         frame = np.empty(self._shape, self.dtype)
         try:
@@ -205,15 +201,11 @@ class Frames:
             raise damage(
                 self.path, f"frame {number} inflates to {len(got)} bytes, and it needs {self._least}"
             )
-        with self._lock:
-            self._kept = number, frame
+        self._kept = number, frame
         return frame
 
     def _bytes(self, start: int, length: int) -> Array:
         return read_once(self.path, start, (length,), np.dtype(np.uint8), (slice(0, length),))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lock": None, "_kept": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
+        return {**self.__dict__, "_kept": None}

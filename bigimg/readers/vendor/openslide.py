@@ -8,23 +8,26 @@ which decodes each tile itself. VMU is not read: it has 12 bits, of which OpenSl
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from bigimg.errors import AGAIN, InputError, MissingExtraError, damage, one_line, reading
+from bigimg.errors import AGAIN, InputError, damage, one_line, reading
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import pieces, shape_of, shift
 from bigimg.geometry.spec import RGB, ImageSpec, SpacingNote
 from bigimg.reader import Access, Reader
 from bigimg.readers.allowed import public_and_private
+from bigimg.readers.beside import path_beside
+from bigimg.readers.extras import imported
 from bigimg.readers.several import Named, pick
 from bigimg.readers.tiff.choice import tiles_overlap
 from bigimg.readers.tiff.reader import PARSE_ERRORS, TiffReader
+from bigimg.readers.values import color_in, finite
+from bigimg.system.shared import Shared
 from bigimg.types import Array, Json, Region
-from bigimg.version import install_line
 
 BIF = ".bif"
 SIDE = 1024
@@ -81,11 +84,14 @@ class OpenSlideReader:
         There is no such level.
     """
 
+    lossy = True
+    """These scanners store JPEG, and OpenSlide interpolates where tiles overlap."""
+
     def __init__(self, path: str | os.PathLike[str], *, series: int | str | None = None) -> None:
         self.source = os.fspath(path)
-        self._lock, self._slide = threading.Lock(), None
+        self._slide: Shared[Any] = Shared()
         self._named = _named_in(self.source)
-        slide = self._open()
+        slide = self._slide.get(self._opened)
         properties = dict(slide.properties)
         exact = [
             (level, round(factor))
@@ -95,9 +101,11 @@ class OpenSlideReader:
         boxes = [_bounds(properties, slide.dimensions, factor) for _, factor in exact]
         named = [Named(f"level {i}", shape_of((*box, slice(0, 3)))) for i, box in enumerate(boxes)]
         chosen, others = pick(self.source, named, series)
+        self._coarser = range(chosen + 1, len(exact))
         self._level, self._factor = exact[chosen]
         self._box = boxes[chosen]
-        self._background = np.array(_color(properties), np.uint8)
+        self._shown = color_in(properties.get("openslide.background-color")) or "FFFFFF"
+        self._background = np.frombuffer(bytes.fromhex(self._shown), np.uint8)
         self.spec = self._described(properties, list(slide.associated_images), others)
         tile = 4 * max(self.spec.chunks[1] * self.spec.chunks[2], SIDE * SIDE)
         self.access = Access(
@@ -119,6 +127,11 @@ class OpenSlideReader:
         )
         return (self.source, *(os.path.join(folder, name) for name in inside), *self._named)
 
+    @property
+    def coarser(self) -> tuple[Callable[[], OpenSlideReader], ...]:
+        """What opens each coarser level; see :func:`bigimg.reader.coarser_of`."""
+        return tuple(partial(OpenSlideReader, self.source, series=level) for level in self._coarser)
+
     def read(self, region: Region) -> Array:
         """Return the values of ``region``.
 
@@ -136,18 +149,11 @@ class OpenSlideReader:
 
     def close(self) -> None:
         """Let go of the slide; reads that are under way end well, and a later one opens it again."""
-        with self._lock:
-            self._slide = None  # OpenSlide closes it when the last reader of it has let go
+        self._slide.take()  # OpenSlide closes it when the last reader of it has let go
 
-    def _open(self) -> Any:
-        openslide = import_openslide(self.source)
-        with self._lock:
-            if self._slide is None:
-                self._slide = self._opened(openslide)
-            return self._slide
-
-    def _opened(self, openslide: Any) -> Any:
+    def _opened(self) -> Any:
         """Return a new slide."""
+        openslide = imported("openslide", self.source)
         try:
             slide = openslide.OpenSlide(self.source)
             slide.set_cache(openslide.OpenSlideCache(CACHE_BYTES))
@@ -162,15 +168,15 @@ class OpenSlideReader:
 
     def _piece(self, box: Region) -> Array:
         """Return part of the level, of shape (y, x, 3); what was not scanned has the colour of the background."""
-        openslide = import_openslide(self.source)
+        openslide = imported("openslide", self.source)
         y, x = ((s.start + of.start) * self._factor for s, of in zip(box, self._box, strict=True))
         asked = (x, y), self._level, tuple(reversed(shape_of(box)))
         try:
             try:
-                image = self._open().read_region(*asked)
+                image = self._slide.get(self._opened).read_region(*asked)
             except openslide.OpenSlideError:  # an error stays with a slide, and may be that of another thread
                 self.close()
-                image = self._opened(openslide).read_region(*asked)
+                image = self._opened().read_region(*asked)
         except openslide.OpenSlideError as error:
             at = " ".join(f"{name}={s.start}:{s.stop}" for name, s in zip("yx", box, strict=True))
             raise damage(self.source, f"its pixels at {at} cannot be read ({one_line(error)})") from error
@@ -188,15 +194,14 @@ class OpenSlideReader:
     def _described(
         self, properties: Mapping[str, str], photos: list[str], others: tuple[str, ...]
     ) -> ImageSpec:
-        shown = "".join(f"{value:02X}" for value in self._background.tolist())
-        said = "" if "openslide.background-color" in properties else ", which is assumed"
+        shown = self._shown + ("" if "openslide.background-color" in properties else ", which is assumed")
         notes = [
-            f"what was not scanned has the colour {shown}{said}; it is not told from what was, and counted like it",
+            f"what was not scanned has the colour {shown}; it is not told from what was, and counted like it",
             *(["its ICC profile is not applied"] if "openslide.icc-size" in properties else []),
         ]
         axes = [Axis("c", 3)]
         for name, s in zip("yx", self._box, strict=True):
-            size, step = s.stop - s.start, _number(properties, f"openslide.mpp-{name}")
+            size, step = s.stop - s.start, finite(properties.get(f"openslide.mpp-{name}"))
             if not step or step <= 0:
                 axes.append(Axis(name, size))
                 notes.append(SpacingNote(f"the file has no pixel size along {name}; 1 is assumed", name))
@@ -204,7 +209,7 @@ class OpenSlideReader:
             start = s.start * self._factor + (self._factor - 1) / 2
             axes.append(Axis(name, size, step * self._factor, "micrometer", start * step))
         tile = [
-            int(_number(properties, f"openslide.level[{self._level}].tile-{of}") or SIDE)
+            int(finite(properties.get(f"openslide.level[{self._level}].tile-{of}")) or SIDE)
             for of in ("height", "width")
         ]
         chunks = (3, *(min(n, axis.size) for n, axis in zip(tile, axes[1:], strict=True)))
@@ -225,12 +230,6 @@ class OpenSlideReader:
             of_source=others,
         )
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_lock": None, "_slide": None}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
-
 
 def _named_in(path: str) -> tuple[str, ...]:
     """Return the files that the index of a VMS names; none of another file.
@@ -250,53 +249,16 @@ def _named_in(path: str) -> tuple[str, ...]:
         name = value.strip().decode(errors="surrogateescape")
         if not key.startswith(NAMING) or not name:
             continue
-        parts = name.replace("\\", "/").split("/")
-        if ".." in parts or not parts[0] or ":" in parts[0]:
-            raise InputError(
-                f"{path}: names the file {name[:80]!r}, outside its own folder; copy all its files to one folder"
-            )
-        found.append(os.path.join(os.path.dirname(path), name))
+        found.append(path_beside(path, name))
     return tuple(dict.fromkeys(found))
-
-
-def _number(properties: Mapping[str, str], name: str) -> float | None:
-    try:
-        return float(properties[name])
-    except (KeyError, ValueError):
-        return None
 
 
 def _bounds(properties: Mapping[str, str], size: tuple[int, int], factor: int) -> tuple[slice, slice]:
     """Return the part of a level that was scanned, along y and x; all of it where the file does not say."""
     found = []
     for name, of, whole in zip("yx", ("height", "width"), reversed(size), strict=True):
-        start, length = (_number(properties, f"openslide.bounds-{each}") for each in (name, of))
+        start, length = (finite(properties.get(f"openslide.bounds-{each}")) for each in (name, of))
         first, last = (0, whole) if start is None or length is None else (int(start), int(start + length))
         first, last = max(first, 0), min(last, whole)
         found.append(slice(-(-first // factor), max(last // factor, -(-first // factor) + 1)))
     return found[0], found[1]
-
-
-def _color(properties: Mapping[str, str]) -> tuple[int, int, int]:
-    """Return the colour of the background; white where the file names none."""
-    try:
-        red, green, blue = bytes.fromhex(properties["openslide.background-color"])
-    except (KeyError, ValueError):
-        return 255, 255, 255
-    return red, green, blue
-
-
-def import_openslide(path: str) -> Any:
-    """Return openslide.
-
-    Raises
-    ------
-    MissingExtraError
-        It is not installed, or its library is not; the message has the line that installs both.
-    """
-    try:
-        import openslide
-    except (ImportError, OSError):
-        what = "is read by OpenSlide, which is not installed"
-        raise MissingExtraError(f"{path}: {what}: {install_line('wsi')}") from None
-    return openslide

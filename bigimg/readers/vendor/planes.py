@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from bigimg.geometry.holes import hole_value
-from bigimg.geometry.region import pieces
+from bigimg.geometry.region import of_axes, on_all_axes, pieces, shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.readers.raw.plain import READ_BYTES, RawFile, as_native
@@ -62,10 +62,8 @@ class PlanesReader:
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``, as a view where all samples of each pixel are wanted."""
-        at = dict(zip(self.spec.dims, region, strict=True))
-        t, c, z = (at.get(name, slice(0, 1)) for name in "tcz")
-        per, y, x = self.samples, at["y"], at["x"]
-        height, width = y.stop - y.start, x.stop - x.start
+        t, c, z, y, x = every = on_all_axes(region, self.spec.dims)
+        per, height, width = self.samples, y.stop - y.start, x.stop - x.start
         if c.stop - c.start == per > 1 and c.start % per == 0:
             numbers = self.numbers[t, c.start // per, z]
             out = np.empty((*numbers.shape, height, width * per), self.planes.dtype)
@@ -74,15 +72,13 @@ class PlanesReader:
             colors = out.reshape(*numbers.shape, height, width, per)[..., :: -1 if self.backwards else 1]
             out = np.moveaxis(colors, -1, 1)
         else:
-            out = np.empty(
-                (t.stop - t.start, c.stop - c.start, z.stop - z.start, height, width), self.planes.dtype
-            )
+            out = np.empty(shape_of(every), self.planes.dtype)
             for i, j, k in np.ndindex(out.shape[:3]):
                 group, sample = divmod(c.start + j, per)
                 first = x.start * per + (per - 1 - sample if self.backwards else sample)
                 columns = slice(first, first + (width - 1) * per + 1, per)
                 self._fill(out[i, j, k], self.numbers[t.start + i, group, z.start + k], y, columns)
-        return as_native(out)[tuple(slice(None) if name in at else 0 for name in "tczyx")]
+        return as_native(out)[of_axes(self.spec.dims)]
 
     def _fill(self, out: Array, number: int, rows: slice, columns: slice) -> None:
         if number == NEVER:

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import os
 import struct
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from bigimg.errors import InputError, MissingExtraError, damage, one_line, reading
+from bigimg.errors import InputError, damage, one_line, reading
 from bigimg.geometry.axes import ORDER, Axis
-from bigimg.geometry.region import pieces, shape_of, shift
+from bigimg.geometry.region import on_all_axes, pieces, shape_of, shift
 from bigimg.geometry.spec import RGB, RGBA, Channel, ImageSpec, SpacingNote
 from bigimg.reader import Access
 from bigimg.readers.allowed import known_channels, public_and_private
+from bigimg.readers.extras import imported
 from bigimg.readers.several import Named, pick
+from bigimg.readers.values import color_in
+from bigimg.system.shared import Shared
 from bigimg.types import Array, Json, Region
-from bigimg.version import install_line
 
 FIXED_BYTES = 128 << 20
 """Memory of the library and its tables, measured and rounded up."""
@@ -53,7 +54,7 @@ class ReadoutReader:
 
     def __init__(self, path: str | os.PathLike[str], *, series: int | str | None = None) -> None:
         self.source = os.fspath(path)
-        self._lock, self._file = threading.Lock(), None
+        self._file: Shared[Any] = Shared()
         with self._opened("cannot be opened") as file:
             info = file.info
             if info["format"]["id"] == "dm":
@@ -88,10 +89,9 @@ class ReadoutReader:
         InputError
             The file is damaged, or has pixels that openreadout does not decode.
         """
-        where = dict(zip(self.spec.dims, region, strict=True))
-        t, c, z, y, x = (where.get(name, slice(0, 1)) for name in ORDER)
+        t, c, z, y, x = every = on_all_axes(region, self.spec.dims)
         colored = self._samples > 1
-        found = np.empty([s.stop - s.start for s in (t, c, z, y, x)], self.spec.dtype)
+        found = np.empty(shape_of(every), self.spec.dtype)
         tile = tuple(n for name, n in zip(self.spec.dims, self.spec.chunks, strict=True) if name in "yx")
         with self._opened("its pixels cannot be read") as file:
             for at, channel, depth in np.ndindex(
@@ -110,20 +110,18 @@ class ReadoutReader:
 
     def close(self) -> None:
         """Let go of the file; reading afterwards opens it again."""
-        with self._lock:
-            if self._file is not None:
-                self._file.close()
-            self._file = None
+        if (file := self._file.take()) is not None:
+            file.close()
 
     @contextmanager
     def _opened(self, what: str) -> Iterator[Any]:
         """Give the open file to one thread at a time, and turn the errors of openreadout into ours."""
-        openreadout = import_openreadout(self.source)
-        with self._lock, reading(self.source):
+        openreadout = imported("openreadout", self.source)
+        with self._file.lock, reading(self.source):
             try:
-                if self._file is None:
-                    self._file = openreadout.File(self.source)
-                yield self._file
+                if self._file.value is None:
+                    self._file.value = openreadout.File(self.source)
+                yield self._file.value
             except openreadout.UnsupportedFeatureError as error:
                 said = f"{what}: openreadout does not decode it ({one_line(error)})"
                 raise InputError(f"{self.source}: {said}; export it as TIFF") from error
@@ -183,12 +181,6 @@ class ReadoutReader:
             of_source=others,
         )
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_lock": None, "_file": None}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
-
 
 def _check_length(path: str) -> None:
     """Refuse a DM3 or DM4 that is cut behind its pixels, where its sizes stand: openreadout would make them 1."""
@@ -214,26 +206,10 @@ def _channels(image: Mapping[str, Any]) -> tuple[tuple[Channel, ...], dict[str, 
     said = [str(each.get("name") or "") for each in image["channels"]]
     if len(said) != image["size_c"] or not any(name and name != image.get("name") for name in said):
         return (), {}
-    colors = [str(each.get("color") or "").removeprefix("#").upper() for each in image["channels"]]
+    colors = [color_in(str(each.get("color"))) for each in image["channels"]]
     return known_channels(
         [
-            Channel(name or f"Channel {i}", color if len(color) == 6 else None)
+            Channel(name or f"Channel {i}", color)
             for i, (name, color) in enumerate(zip(said, colors, strict=True))
         ]
     )
-
-
-def import_openreadout(path: str) -> Any:
-    """Return openreadout.
-
-    Raises
-    ------
-    MissingExtraError
-        It is not installed; the message has the line that installs it.
-    """
-    try:
-        import openreadout
-    except ImportError:
-        what = "is read by openreadout, which is not installed"
-        raise MissingExtraError(f"{path}: {what}: {install_line('readout')}") from None
-    return openreadout

@@ -22,7 +22,8 @@ from bigimg.errors import InputError
 from bigimg.geometry.no_data import declared
 from bigimg.geometry.region import grid
 from bigimg.reader import Access
-from bigimg.readers.hdf5.inside import HDF5_BYTES, check_inside, import_h5py, reading_hdf5
+from bigimg.readers.extras import imported
+from bigimg.readers.hdf5.inside import HDF5_BYTES, check_inside, reading_hdf5
 from bigimg.readers.hdf5.pixels import Hdf5Pixels, check_inflated
 from bigimg.readers.never_written import checked_written
 from bigimg.readers.raw.frames import FrameStart, open_frames
@@ -59,11 +60,8 @@ def open_minc(source: str) -> RawReader:
     volume, pixels, access = _open_hdf5(source, notes) if hdf5 else _open_netcdf(source, notes)
     reader = volume.reader(source, pixels, access, notes)
     if isinstance(pixels, Hdf5Pixels):
-        order = [volume.stored.dims.index(name) for name in reader.spec.dims]
-        checked_written(
-            reader.spec, pixels.written().transpose(order), reader.spec.dims, source=source, allow_partial=False,
-            steps=tuple(pixels.steps[axis] for axis in order),
-        )  # fmt: skip
+        dims, steps = volume.stored.dims, pixels.steps
+        checked_written(reader.spec, pixels.written(), dims, source=source, allow_partial=False, steps=steps)
     return reader
 
 
@@ -97,7 +95,7 @@ def _meta(attributes: Mapping[str, Any], variables: Mapping[str, Mapping[str, An
 
 def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
     """Return the header of a MINC 2 file, and its pixels through h5py."""
-    h5py = import_h5py(path)
+    h5py = imported("h5py", path)
     remedy = "fetch it again, or convert it to NIfTI"
     errors = (MincError, RuntimeError, OSError)
     with reading_hdf5(path):
@@ -113,7 +111,8 @@ def _open_hdf5(path: str, notes: list[str]) -> tuple[Volume, Pixels, Access]:
         pixels = Hdf5Pixels(path, file, np.array(IMAGE, object))
         volume = replace(volume, chunks=pixels.chunks)
     why = f"HDF5 in chunks of {' x '.join(map(str, pixels.chunks))}, {volume.stored.dtype.newbyteorder('=')}"
-    return volume, pixels, Access("random", why, volume.stored.dims, HDF5_BYTES, pixels.read_bytes)
+    fixed = HDF5_BYTES + pixels.table_bytes
+    return volume, pixels, Access("random", why, volume.stored.dims, fixed, pixels.read_bytes)
 
 
 def _volume(path: str, minc: Minc1File, meta: dict[str, Json]) -> Volume:

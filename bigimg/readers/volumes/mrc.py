@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from bigimg.errors import InputError, damage
 from bigimg.geometry.spec import RGB
-from bigimg.readers.raw.compressed import open_pixels, read_bytes
+from bigimg.readers.raw.compressed import read_bytes
+from bigimg.readers.raw.cut import CutPixels, open_or_cut
 from bigimg.readers.raw.plain import RawReader, Stored
 from bigimg.readers.volumes.headers import Step, Volume, checked_shape
 from bigimg.types import DType
@@ -47,13 +49,15 @@ SIGNED_BYTES, STANDARD_ORIGIN = 1, 4
 LAYOUT = {"nsymbt", "nlabl", "imod_stamp", "imod_flags"}
 
 
-def open_mrc(source: str) -> RawReader:
+def open_mrc(source: str, *, allow_partial: bool = False) -> RawReader:
     """Return a reader of the MRC or CCP4 map at ``source``.
 
     Parameters
     ----------
     source : str
         Also compressed as a whole, as maps are published (``.map.gz``).
+    allow_partial : bool
+        Take planes behind the end of a file that was cut as holes; not of one that is compressed.
 
     Raises
     ------
@@ -80,14 +84,18 @@ def open_mrc(source: str) -> RawReader:
     intervals = {name: header[f"m{name}"] for name in "xyz"}
     lengths = {name: header[f"{name}len"] / n if n > 0 else math.nan for name, n in intervals.items()}
     steps: dict[str, Step] = {name: (length, "angstrom") for name, length in lengths.items()}
-    pixels, access = open_pixels(source, HEADER.itemsize + int(header["nsymbt"]), stored)
+    start = HEADER.itemsize + int(header["nsymbt"])
+    pixels, access = open_or_cut(source, start, stored, allow_partial=allow_partial)
     kept = {name: value for name, value in header.items() if name not in LAYOUT}
     labels = [text for label in fields["label"].tolist() if (text := label.decode("latin-1").strip())]
     volume = Volume(
         stored=stored, affine=None, steps=steps, starts=_starts(header, columns, steps, notes), family="mrc",
         channels=RGB if "c" in stored.dims else (), fields=kept | {"label": labels},
     )  # fmt: skip
-    return volume.reader(source, pixels, access, notes)
+    reader = volume.reader(source, pixels, access, notes)
+    if isinstance(pixels, CutPixels):
+        return replace(reader, spec=pixels.with_holes(reader.spec, stored))
+    return reader
 
 
 def _byte_order(head: bytes, notes: list[str]) -> Order:

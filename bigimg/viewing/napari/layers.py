@@ -1,6 +1,6 @@
 """An image as layers of napari: data, options and type of each, made from metadata; no pixel is read.
 
-Neither napari nor Qt is imported here: a layer is a tuple ``(data, options, "image" or "labels")``.
+Neither napari nor Qt is imported here: a layer is a tuple ``(data, options, "image", "labels" or "points")``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from bigimg.errors import BudgetError
 from bigimg.geometry.axes import MILLIMETERS, SECONDS, Axis
+from bigimg.geometry.colours import lights_of
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
 from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.omezarr.open import Store, StoreReader, open_inside, open_store
@@ -22,16 +23,18 @@ from bigimg.omezarr.packed import stem
 from bigimg.opening.coordinates import channels_of
 from bigimg.opening.levels import is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.open import Source, open_source
-from bigimg.ops.levels import as_opened
+from bigimg.opening.own_levels import taken
+from bigimg.opening.plates import Plate, plate_in
+from bigimg.ops.levels import LEVELS, as_opened
 from bigimg.planning.memory import budget_bytes, human_bytes
 from bigimg.pyramid.summary import stored_summary
-from bigimg.reader import Reader
-from bigimg.types import Array, Opening
-from bigimg.viewing.colours import lights_of
+from bigimg.reader import Reader, coarser_of
+from bigimg.types import Array, FromSource, Opening
 from bigimg.viewing.napari.viewer_arrays import Decoded, Shown
+from bigimg.viewing.plate_mosaic import Fields, MosaicReader, plate_levels
 
 type Layer = tuple[Any, dict[str, Any], str]
-"""Data (a list of levels, or one array), keyword arguments of napari's layer, and its type."""
+"""Data (a list of levels, one array, or points), keyword arguments of napari's layer, and its type."""
 
 MOST_PLANE_BYTES = 64 << 20
 """The largest plane that a viewer may read for each frame, without levels: 8192 x 8192 of 8 bits, decoded in 0.1 s."""
@@ -42,14 +45,17 @@ MOST_KEPT_BYTES = 1 << 30
 COLORS = ({"R", "G", "B"}, {"R", "G", "B", "A"})
 
 
-def layers_of(source: Source, **opening: Unpack[Opening]) -> list[Layer]:
+def layers_of(source: Source, *, levels: FromSource | None = None, **opening: Unpack[Opening]) -> list[Layer]:
     """Return the layers of an image: one for each channel or for all colours, and one for each label image.
+
+    Of a plate also one with the names of the wells.
 
     Parameters
     ----------
-    source : path, array, DataArray, DataTree, Store or Reader
-    **opening
-        As in :func:`bigimg.open`; without ``series`` all images of a store, the first one visible.
+    source : path, array, DataArray, DataTree, Plate, Store or Reader
+    levels, **opening
+        As in :func:`bigimg.open`; without ``series`` all images of a store, the first one visible, and of a plate the
+        first field of each well, side by side.
 
     Raises
     ------
@@ -58,7 +64,9 @@ def layers_of(source: Source, **opening: Unpack[Opening]) -> list[Layer]:
     InputError, IntegrityError
         It cannot be read, or it changed since it was written.
     """
-    reader = _reader(source, **opening)
+    if opening.get("series") is None and isinstance(plate := plate_in(source, opening), Plate):
+        return list(_of_plate(plate))
+    reader = taken(_reader(source, **opening), levels)
     if not isinstance(reader, StoreReader):
         return list(_of_file(reader))
     store = reader.store
@@ -81,7 +89,7 @@ def _reader(source: Source, **opening: Unpack[Opening]) -> Reader:
         pixels = opened_pixels(source)  # its store has the other levels
         if (
             pixels is not None
-            and isinstance(pixels.reader, StoreReader)
+            and isinstance(pixels.reader, LEVELS)
             and not pixels.reader.level
             and as_opened(source, pixels.reader)
             and channels_of(source) == tuple(pixels.reader.spec.channels)
@@ -100,12 +108,46 @@ def _of_store(store: Store, name: str) -> Iterator[Layer]:
             yield data, _as_labels(options), "labels"
 
 
+def _of_plate(plate: Plate) -> Iterator[Layer]:
+    fields, levels = plate_levels(plate)
+    several = [_windows(store) for store in fields.some()]
+    windows = [
+        (min(low for low, _ in known), max(high for _, high in known))
+        if (known := [w for w in each if w])
+        else None
+        for each in zip(*several, strict=False)
+    ]
+    about = {"version": plate.meta.version, "levels": len(levels), "wells": list(plate.wells)}
+    active = [shown.active for shown in fields.model.image.shown]
+    name = plate.meta.name or _name(plate.source)
+    yield from _of_levels(levels, name, windows, active, about)
+    yield _names_of_wells(fields, levels[0], name)
+
+
+def _names_of_wells(fields: Fields, base: MosaicReader, name: str) -> Layer:
+    """Return a layer that writes the name of each well into its corner."""
+    axes = base.spec.axes[-2:]
+    options = {
+        "name": f"{name} wells",
+        "features": {"well": list(fields.wells.values())},
+        "text": {"string": "{well}", "anchor": "upper_left", "color": "white", "size": 9},
+        "face_color": "transparent",
+        "border_color": "transparent",
+        "scale": tuple(axis.spacing for axis in axes),
+        "units": _units(axes),
+        "axis_labels": tuple(axis.name for axis in axes),
+    }
+    return np.array(list(fields.wells)) * base.scale.step, options, "points"
+
+
 def _of_file(reader: Reader) -> Iterator[Layer]:
     spec, access = reader.spec, reader.access
     shown = Shown(reader, 0 if "c" in spec.dims and not _is_color(spec) else None)
+    levels = list(levels_of_reader(reader))
     plane = math.prod(shown.shape[-3:] if _is_color(spec) else shown.shape[-2:]) * shown.dtype.itemsize
     side = max(spec.shape[-2:])
-    convert = f"make levels first: bigimg convert {reader.source} {_target(reader.source)}"
+    own = "take those of the file by levels='source', or " if coarser_of(reader) else ""
+    convert = f"{own}make levels first: bigimg convert {reader.source} {_target(reader.source)}"
     if access.kind != "random":
         allowed = min(MOST_KEPT_BYTES, budget_bytes(None) // 2)
         if spec.nbytes > allowed:
@@ -114,15 +156,15 @@ def _of_file(reader: Reader) -> Iterator[Layer]:
                 f"allowed {human_bytes(allowed)}: {convert}",
                 needed=spec.nbytes, allowed=allowed,
             )  # fmt: skip
-        reader = Decoded(reader)
-    elif plane > MOST_PLANE_BYTES or side > MOST_SIDE:
+        levels = [Decoded(reader)]
+    elif len(levels) == 1 and (plane > MOST_PLANE_BYTES or side > MOST_SIDE):
         raise BudgetError(
             f"{reader.source}: a plane has {human_bytes(plane)} and {side} pixels a side, and without levels all of "
             f"it is read for each view (allowed {human_bytes(MOST_PLANE_BYTES)}, {MOST_SIDE} pixels): {convert}",
             needed=plane, allowed=MOST_PLANE_BYTES,
         )  # fmt: skip
     windows = [spec.window] * spec.sizes.get("c", 1)
-    yield from _of_levels([reader], _name(reader.source), windows, [], {"levels": 1})
+    yield from _of_levels(levels, _name(reader.source), windows, [], {"levels": len(levels)})
 
 
 def _of_levels(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from bigimg.errors import MissingExtraError, UsageError
 from bigimg.opening.open import Source
-from bigimg.types import Opening
+from bigimg.opening.plates import Plate, plate_in
+from bigimg.types import FromSource, Opening
 from bigimg.version import install_line
 from bigimg.viewing.napari.layers import Layer, layers_of
 
@@ -29,16 +30,23 @@ SCREENLESS = ("offscreen", "minimal", "vnc", "xcb-offscreen")
 """Platforms of Qt that need no screen."""
 
 
-def view(source: Source, *, block: bool | None = None, **opening: Unpack[Opening]) -> napari.Viewer:
+def view(
+    source: Source,
+    *,
+    block: bool | None = None,
+    levels: FromSource | None = None,
+    **opening: Unpack[Opening],
+) -> napari.Viewer:
     """Show an image in napari with levels, channels, labels, scale, units and contrast; pixels are read as needed.
 
     Parameters
     ----------
-    source : path, URL, DataArray, DataTree, array
-        An image that is too large to be shown without levels is refused; the message has the command that makes them.
+    source : path, URL, DataArray, DataTree, array, Plate
+        Of a plate the first field of each well is shown at its place. An image that is too large to be shown without
+        levels is refused; the message has the command that makes them.
     block : bool, optional
         Whether to return only when the window is closed. By default True except in IPython, which keeps it open.
-    **opening
+    levels, **opening
         As in :func:`bigimg.open`; without ``series`` all images of a store, the first one visible.
 
     Returns
@@ -55,7 +63,7 @@ def view(source: Source, *, block: bool | None = None, **opening: Unpack[Opening
         As :func:`bigimg.open`.
     """
     _check_screen(source)
-    layers = layers_of(source, **opening)
+    layers = layers_of(source, levels=levels, **opening)
     viewer = new_viewer()
     tell_damage(layers)
     follow(viewer)
@@ -94,7 +102,7 @@ def new_viewer() -> napari.Viewer:
 
 def tell_damage(layers: Sequence[Layer]) -> None:
     """Let ``layers`` report each damaged part once in napari, and draw stripes there."""
-    for data, _, _ in layers:
+    for data in (data for data, _, kind in layers if kind != "points"):
         levels = data if isinstance(data, list) else [data]
         for level in levels:
             level.tell = _tell
@@ -122,9 +130,10 @@ def _check_screen(source: Source) -> None:
         return
     if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
         name = os.fspath(source) if isinstance(source, str | os.PathLike) else "IMAGE"
+        verb = "montage" if isinstance(plate_in(source, {}), Plate) else "thumbnail"
         raise UsageError(
             f"{name}: there is no screen here to open a window on; write a picture instead: "
-            f"bigimg thumbnail {name} picture.png"
+            f"bigimg {verb} {name} picture.png"
         )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import re
 import shutil
 import signal
@@ -16,6 +18,7 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 import bigimg
 from bigimg.conversion import commit
@@ -140,9 +143,27 @@ def test_an_error_that_nobody_thought_of_is_passed_by_too(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a library\nbroke")
 
-    monkeypatch.setattr("bigimg.faces.many.convert_all.convert_to_store", broken)
+    monkeypatch.setattr("bigimg.faces.many.convert_all.convert_source", broken)
     found = bigimg.convert_all([files / "0.tif"], tmp_path / "out", **QUIET)
     assert found.rows[0].message == f"{files / '0.tif'}: RuntimeError: a library broke"
+
+
+def test_once_the_disk_is_full_the_others_wait(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bigimg.convert_all([files / "3.tif"], tmp_path / "out", **QUIET)
+
+    def full(step: str) -> None:
+        if step == "swept":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(commit, "hook", full)
+    some = [files / f"{n}.tif" for n in (0, 2, 3)]
+    found = bigimg.convert_all(some, tmp_path / "out", report=tmp_path / "r.csv", **QUIET)
+    assert states(found) == ["failed", "waiting", "finished"]
+    assert [row["state"] for row in rows_of(tmp_path / "r.csv")] == states(found)
+    assert "0 converted (0 B), 1 finished before, 1 failed, 1 not begun" in str(found)
+    assert "make room and run the same command again" in found.rows[0].message
 
 
 def test_the_disk_for_all_is_compared_with_what_is_free_first(
@@ -150,7 +171,7 @@ def test_the_disk_for_all_is_compared_with_what_is_free_first(
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 9_000))
-    with pytest.raises(OutputError, match=r"5 stores need about .* of disk .*, 9.00 kB are free: make room"):
+    with pytest.raises(OutputError, match=r"5 stores .* need about .* of disk, 9.00 kB are free: make room"):
         bigimg.convert_all(files, tmp_path / "out", report=tmp_path / "r.csv", **QUIET)
     assert not (tmp_path / "r.csv").exists()
     assert not list((tmp_path / "out").iterdir())
@@ -179,7 +200,7 @@ def test_progress_is_of_all_files(files: Path, tmp_path: Path) -> None:
     done = [each.done for each in seen]
     assert done == sorted(done)
     assert seen[-1].done == seen[-1].total == sum(p.stat().st_size for p in files.iterdir())
-    assert seen[-1].stage == "5 of 5 files"
+    assert seen[-1].stage.startswith("5 of 5 files, ")
 
 
 def test_options_are_checked_before_anything_is_done(files: Path, tmp_path: Path) -> None:
@@ -274,7 +295,9 @@ def test_memory_and_open_files_do_not_grow_with_the_number_of_files(tmp_path: Pa
     held: dict[str, tuple[int, int]] = {}
 
     def look(progress: Progress) -> None:
-        held.setdefault(progress.stage, (resident_bytes(), len(list(Path("/proc/self/fd").iterdir()))))
+        held.setdefault(
+            progress.stage.partition(",")[0], (resident_bytes(), len(list(Path("/proc/self/fd").iterdir())))
+        )
 
     bigimg.convert_all(tmp_path / "in", tmp_path / "out", **{**QUIET, "progress": look})
     values = list(held.values())
@@ -283,20 +306,98 @@ def test_memory_and_open_files_do_not_grow_with_the_number_of_files(tmp_path: Pa
     assert values[-1][1] <= values[40][1] + 2
 
 
-def test_a_plate_is_no_image_of_many(tmp_path: Path) -> None:
+def test_plates_and_patterns_are_one_source_each(tmp_path: Path) -> None:
+    """A folder of Micro-Manager in a folder, and a pattern: one row each, and skipped where nothing changed."""
     (tmp_path / "in/run").mkdir(parents=True)
-    for well in ("A01", "B02"):
-        tifffile.imwrite(tmp_path / f"in/{well}.tif", np.ones((40, 50), np.uint8))
-        tifffile.imwrite(tmp_path / f"in/run/scan_MMStack_{well}-Site_0.ome.tif", np.ones((40, 50), np.uint8))
-    with pytest.raises(
-        UsageError, match=r"of which the pattern is no name: bigimg convert '.*\{well\}\.tif' NAME"
-    ):
-        bigimg.convert_all(tmp_path / "in/{well}.tif", tmp_path / "out", progress=False)
-    found = bigimg.convert_all(tmp_path / "in", tmp_path / "out", progress=False)
-    assert [(row.state, Path(row.source).name) for row in found.rows] == [
-        ("converted", "A01.tif"), ("converted", "B02.tif"), ("failed", "run"),
+    wells = {"A01": 1, "B02": 2}
+    for well, value in wells.items():
+        tifffile.imwrite(tmp_path / f"in/{well}.tif", np.full((40, 50), value, np.uint8))
+        stack = tmp_path / f"in/run/scan_MMStack_{well}-Site_0.ome.tif"
+        tifffile.imwrite(stack, np.full((40, 50), 10 * value, np.uint8))
+    asked = ([tmp_path / "in/run", tmp_path / "in/{well}.tif"], tmp_path / "out")
+    plan = str(plan_all(*asked, memory="4GB"))
+    assert f"{asked[0][1]} -> {tmp_path}/out/in.ome.zarr" in plan
+    found = bigimg.convert_all(*asked, report=tmp_path / "r.csv", **QUIET)
+    assert [(row.state, Path(row.target).name) for row in found.rows] == [
+        ("converted", "run.ome.zarr"), ("converted", "in.ome.zarr"),
     ]  # fmt: skip
-    assert "is a plate, which is converted by itself: bigimg convert" in found.failed[0].message
+    assert all(row.bytes > 0 for row in found.rows)
+    for name, factor in (("run", 10), ("in", 1)):
+        plate = bigimg.open_plate(tmp_path / f"out/{name}.ome.zarr")
+        assert {well: int(plate[well].max()) for well in wells} == {w: factor * v for w, v in wells.items()}
+    assert states(bigimg.convert_all(*asked, **QUIET)) == ["finished", "finished"]
+    tifffile.imwrite(tmp_path / "in/B02.tif", np.full((40, 50), 7, np.uint8))
+    assert states(bigimg.convert_all(*asked, **QUIET)) == ["finished", "failed"]
+    assert states(bigimg.convert_all(*asked, overwrite=True, **QUIET)) == ["finished", "converted"]
+    through = bigimg.convert_all(tmp_path / "in", tmp_path / "all", **QUIET)
+    assert [Path(row.source).name for row in through.rows] == ["A01.tif", "B02.tif", "run"]
+    assert through.ok
+
+
+def collection(path: Path) -> dict[str, Any]:
+    """Write images side by side as bioformats2raw does, by zarr itself, and return their pixels."""
+    root = zarr.open_group(path, mode="w", zarr_format=2)
+    root.attrs["bioformats2raw.layout"] = 3
+    root.create_group("OME").attrs["series"] = ["0", "1"]
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    scale = {"type": "scale", "scale": [0.5, 0.5]}
+    datasets = [{"path": "0", "coordinateTransformations": [scale]}]
+    pixels = {name: noise((40, 50), "u1", seed=int(name)) for name in "01"}
+    for name, each in pixels.items():
+        image = root.create_group(name)
+        image.create_array("0", data=each)
+        image.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    return pixels
+
+
+def test_each_image_of_a_collection_becomes_a_store(tmp_path: Path) -> None:
+    pixels = collection(tmp_path / "in/run.zarr")
+    for _ in range(2):
+        found = bigimg.convert_all(tmp_path / "in", tmp_path / "out", **QUIET)
+        assert [Path(row.target).relative_to(tmp_path).as_posix() for row in found.rows] == [
+            "out/run/0.ome.zarr", "out/run/1.ome.zarr",
+        ]  # fmt: skip
+    assert states(found) == ["finished", "finished"]
+    for name, each in pixels.items():
+        np.testing.assert_array_equal(bigimg.open(tmp_path / f"out/run/{name}.ome.zarr"), each)
+    alone = bigimg.convert_all(tmp_path / "in/run.zarr", tmp_path / "one", series=1, **QUIET)
+    assert [Path(row.target).name for row in alone.rows] == ["run.ome.zarr"]
+    np.testing.assert_array_equal(bigimg.open(tmp_path / "one/run.ome.zarr"), pixels["1"])
+    told = command("convert", tmp_path / "in/run.zarr", tmp_path / "a.ome.zarr", scratch=tmp_path)
+    assert "choose with --series NAME, or convert each of them with --into FOLDER" in told.err
+
+
+def test_a_plate_with_a_damaged_field_is_absent_and_passed_by(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        for well in ("A01", "A02"):
+            tifffile.imwrite(tmp_path / folder / f"{well}.tif", noise((40, 50), "u1"), tile=(16, 16))
+    cut = tmp_path / "one/A02.tif"
+    cut.write_bytes(cut.read_bytes()[:1500])
+    sources = [tmp_path / folder for folder in ("one", "two")]
+    found = bigimg.convert_all(sources, tmp_path / "out", pattern="{well}.tif", **QUIET)
+    assert states(found) == ["failed", "converted"]
+    assert "A02.tif" in found.failed[0].message
+    assert not (tmp_path / "out/one.ome.zarr").exists()
+
+
+def test_the_report_of_the_command_speaks_as_the_command_does(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in/a.npy", np.full((9, 9), 1j))
+    done = command(
+        "convert",
+        tmp_path / "in",
+        "--into",
+        tmp_path / "out",
+        "--report",
+        tmp_path / "r.csv",
+        scratch=tmp_path,
+    )
+    assert done.code == 3
+    assert "--part real" in rows_of(tmp_path / "r.csv")[0]["message"]
+    assert "part=" not in done.err
+    found = bigimg.convert_all(tmp_path / "in", tmp_path / "out", **QUIET)
+    assert "part='real'" in found.failed[0].message
 
 
 def test_a_change_in_any_file_of_a_source_makes_it_unfinished(tmp_path: Path) -> None:

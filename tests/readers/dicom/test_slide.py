@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import struct
 from collections import Counter
 from io import BytesIO
@@ -332,7 +333,7 @@ def test_another_reader_puts_planes_and_paths_where_we_do(tmp_path: Path):
         ({"TotalPixelMatrixRows": 20}, "has 12 frames for 6 tiles of 2 x 3"),
         ({"TotalPixelMatrixRows": 90}, "12 of 18 tiles, is there"),
         ({"Rows": 0}, "0 x 24 pixels .* not supported"),
-        ({"NumberOfFrames": 5_000}, "it is truncated, or its header is wrong"),
+        ({"NumberOfFrames": 5_000}, "4988 of its 5000 frames of 16 x 24 lie beyond"),
         ({"NumberOfFrames": 50_000_000}, "at most 20000000"),
     ],
 )
@@ -403,6 +404,55 @@ def test_damage_is_named_or_changes_what_it_must(syntax: str, tmp_path: Path):
             assert i % 2 == 0, "a file that was cut opened"
     assert outcomes["named"] >= 12
     assert not outcomes["not named"]
+
+
+@pytest.mark.parametrize("part", [0.1, 0.35, 0.5, 0.8, 0.97])
+@pytest.mark.parametrize(
+    ("syntax", "tables", "places"),
+    [
+        (ExplicitVRLittleEndian, "none", False), (ExplicitVRLittleEndian, "none", True),
+        (JPEG2000Lossless, "basic", False), (JPEG2000Lossless, "none", False),
+        (JPEG2000Lossless, "extended", True), (RLELossless, "none", False),
+    ],
+)  # fmt: skip
+def test_frames_behind_the_end_of_a_cut_file_are_holes(
+    part: float, syntax: str, tables: Any, places: bool, tmp_path: Path
+):
+    tiles = tiles_of(SMOOTH, ROWS, COLUMNS)
+    where = [(n // 3 * ROWS, n % 3 * COLUMNS) for n in range(12)] if places else None
+    made = slide(tiles, SIZE, syntax=syntax, tables=tables, places=where)
+    path = save(made, tmp_path / "a.dcm")
+    expected, content = whole(open_dicom(path)), path.read_bytes()
+    if syntax == ExplicitVRLittleEndian:
+        size = ROWS * COLUMNS * 3
+        ends = [len(content) - (12 - n - 1) * size for n in range(12)]
+    else:
+        ends = [content.index(frame) + len(frame) for frame in (coded(tile, syntax) for tile in tiles)]
+    begin = ends[0] - 1
+    cut = begin + int(part * (ends[-1] - begin))
+    there = sum(end <= cut for end in ends)
+    path.write_bytes(content[:cut])
+    with pytest.raises(
+        InputError, match=f"{12 - there} of its 12 frames.* or take what is there by allow_part"
+    ):
+        open_dicom(path)
+    reader = open_file(path, allow_partial=True)
+    lost, kept = np.zeros(expected.shape, bool), np.zeros(expected.shape, bool)
+    for hole in reader.spec.missing:
+        lost[hole] = True
+    for n in range(there):
+        kept[:, n // 3 * ROWS : (n // 3 + 1) * ROWS, n % 3 * COLUMNS : (n % 3 + 1) * COLUMNS] = True
+    np.testing.assert_array_equal(lost, ~kept)
+    np.testing.assert_array_equal(whole(reader), np.where(kept, expected, 0))
+    again = pickle.loads(pickle.dumps(reader))
+    np.testing.assert_array_equal(whole(again), np.where(kept, expected, 0))
+
+
+def test_a_slide_that_is_cut_before_its_first_frame_ends(tmp_path: Path):
+    path = save(slide(tiles_of(SMOOTH, ROWS, COLUMNS), SIZE, syntax=JPEG2000Lossless), tmp_path / "a.dcm")
+    path.write_bytes(path.read_bytes()[: table_at(path) + 70])
+    with pytest.raises(InputError, match="12 of its 12 frames of 16 x 24 lie beyond"):
+        open_file(path, allow_partial=True)
 
 
 def test_places_of_tiles_are_bounded_before_they_are_made(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -192,3 +193,16 @@ def test_thousands_of_places_are_no_grid() -> None:
     table = parse("{t}_{z}.tif").match([f"{i}_{i}.tif" for i in range(8000)])
     with pytest.raises(InputError, match=r"8000 files for 64000000 planes .* are no grid"):
         arranged(table, "a")
+
+
+def test_a_plate_in_a_zip_file_is_no_series_of_wells(tmp_path: Path) -> None:
+    volume = numbers(2, 3, 8, 9)
+    run(tmp_path / "run", "{well}_z{z}.tif", volume, well=["A1", "A2"], z=[1, 2, 3])
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        for path in (tmp_path / "run").iterdir():
+            file.write(path, f"run/{path.name}")
+    with pytest.raises(InputError, match=r"a\.zip::run: a plate inside a zip file: choose one field"):
+        bigimg.open(f"{tmp_path}/a.zip::run", pattern="{well}_z{z}.tif")
+    for series in ("A2", "A/2/0", 1):
+        img = bigimg.open(f"{tmp_path}/a.zip::run", pattern="{well}_z{z}.tif", series=series)
+        np.testing.assert_array_equal(img, volume[1])

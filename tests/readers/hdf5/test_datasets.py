@@ -16,6 +16,7 @@ from bigimg.conversion.identity import identity
 from bigimg.errors import InputError, UsageError
 from bigimg.geometry.region import full
 from bigimg.reader import Reader, as_part
+from bigimg.readers.hdf5 import datasets
 from bigimg.readers.hdf5.filters import unpack
 from bigimg.readers.registry import open_file
 from bigimg.testing import check_reader
@@ -233,3 +234,17 @@ def test_a_scale_in_another_file_is_not_read(tmp_path: Path) -> None:
         file["a"].dims[0].attach_scale(scale)
     with pytest.raises(InputError, match=r"the values of its /z lie in the file '.*secret'"):
         open_file(path, series="/a")
+
+
+def test_a_search_that_ends_at_its_limit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets, "MOST_VISITED", 2)
+    path = hdf5(tmp_path / "a.h5", a=np.arange(9), b=ARRAY, c=ARRAY[0])
+    said = "its first 2 objects were searched for datasets: name others by their paths"
+    reader = open_file(path)
+    np.testing.assert_array_equal(whole(reader), ARRAY)
+    assert said in reader.spec.notes
+    with pytest.raises(UsageError, match=rf"there is no series 1; it has /b .*; {said}"):
+        open_file(path, series=1)
+    reader = open_file(path, series="/c")
+    np.testing.assert_array_equal(whole(reader), ARRAY[0])
+    assert said not in reader.spec.notes

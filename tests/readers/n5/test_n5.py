@@ -13,6 +13,7 @@ import bigimg
 from bigimg.errors import BigimgError, InputError, MissingExtraError, UsageError
 from bigimg.geometry.region import full
 from bigimg.reader import Reader
+from bigimg.readers.n5 import datasets
 from bigimg.readers.registry import open_file
 from bigimg.testing import check_reader
 from bigimg.types import Array
@@ -245,5 +246,16 @@ def test_without_tensorstore_the_message_says_what_to_install(
 ) -> None:
     path = n5(tmp_path / "a")
     monkeypatch.setitem(__import__("sys").modules, "tensorstore", None)
-    with pytest.raises(MissingExtraError, match=r"tensorstore reads.*\[n5\]"):
+    with pytest.raises(MissingExtraError, match=r"read by tensorstore.*\[n5\]"):
         open_file(path)
+
+
+def test_a_search_that_ends_at_its_limit_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.n5").mkdir()
+    (tmp_path / "a.n5" / "attributes.json").write_text('{"n5": "2.5.1"}')
+    for name in ("s0", "s1", "s2"):
+        n5(tmp_path / "a.n5" / name, ARRAY)
+    assert not any("searched" in note for note in open_file(tmp_path / "a.n5").spec.notes)
+    monkeypatch.setattr(datasets, "MOST_FOLDERS", 2)
+    spec = open_file(tmp_path / "a.n5").spec
+    assert "its first 2 folders were searched for datasets: open others by their folders" in spec.notes

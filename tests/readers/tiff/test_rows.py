@@ -205,3 +205,20 @@ def test_closing_waits_for_a_read_that_is_under_way(tmp_path: Path, monkeypatch:
         begun.wait()
         reader.close()
         np.testing.assert_array_equal(found.result(), image)
+
+
+def test_a_read_that_failed_can_be_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where no codec failed, but memory was short."""
+    image = picture(90, 70)
+    tifffile.imwrite(tmp_path / "a.tif", image, rowsperstrip=90, compression="zlib", predictor=True)
+    reader, decode = TiffReader(tmp_path / "a.tif"), imagecodecs.delta_decode
+
+    def short(*args: object, **options: object) -> Array:
+        raise MemoryError
+
+    monkeypatch.setattr(imagecodecs, "delta_decode", short)
+    with pytest.raises(MemoryError):
+        reader.read(full(image.shape))
+    monkeypatch.setattr(imagecodecs, "delta_decode", decode)
+    np.testing.assert_array_equal(reader.read(full(image.shape)), image)
+    reader.close()

@@ -33,23 +33,35 @@ class Tile:
     mask: Array | None = None
 
 
-def write_czi(path: Path, tiles: Sequence[Tile], xml: str = "", times: Sequence[float] = ()) -> list[int]:
-    """Write ``tiles`` in this order, and when they were recorded; return the byte at which the pixels of each begin."""
+def write_czi(
+    path: Path, tiles: Sequence[Tile], xml: str = "", times: Sequence[float] = (), *, ahead: bool = False
+) -> list[int]:
+    """Write ``tiles`` in this order, and when they were recorded; return the byte at which the pixels of each begin.
+
+    The directory and the metadata lie behind the tiles, or ``ahead`` of them.
+    """
     out = bytearray(_segment(b"ZISRAWFILE", bytes(512)))
-    entries, starts = [], []
+    entries, starts, directory, metadata = [], [], 0, 0
+    if ahead:
+        directory = len(out)
+        out += _directory([_entry(tile, 0) for tile in tiles])
+        metadata = len(out) if xml else 0
+        out += _metadata(xml)
     for tile in tiles:
-        entry, data = _entry(tile, len(out)), _coded(tile)
+        entry, data = _entry(tile, len(out)), coded(tile)
         attached = b"" if tile.mask is None else _mask(tile.mask)
         head = struct.pack("<iiq", 0, len(attached), len(data)) + entry
         head += bytes(max(0, 16 + 240 - len(head)))
         starts.append(len(out) + 32 + len(head))
         entries.append(entry)
         out += _segment(b"ZISRAWSUBBLOCK", head + data + attached)
-    directory = len(out)
-    out += _segment(b"ZISRAWDIRECTORY", struct.pack("<i124x", len(entries)) + b"".join(entries))
-    metadata = len(out) if xml else 0
-    if xml:
-        out += _segment(b"ZISRAWMETADATA", struct.pack("<ii248x", len(xml.encode()), 0) + xml.encode())
+    if ahead:
+        out[directory : directory + len(_directory(entries))] = _directory(entries)
+    else:
+        directory = len(out)
+        out += _directory(entries)
+        metadata = len(out) if xml else 0
+        out += _metadata(xml)
     guid, attachments = bytes(range(16)), 0
     if times:
         entry = struct.pack("<2s10xqi16s8s80s", b"A1", len(out), 0, guid, b"CZTIMS", b"TimeStamps")
@@ -74,6 +86,15 @@ def metadata(image: str = "", *, scaling: Mapping[str, float] | None = None, mor
     )
 
 
+def _directory(entries: Sequence[bytes]) -> bytes:
+    return _segment(b"ZISRAWDIRECTORY", struct.pack("<i124x", len(entries)) + b"".join(entries))
+
+
+def _metadata(xml: str) -> bytes:
+    head = struct.pack("<ii248x", len(xml.encode()), 0)
+    return _segment(b"ZISRAWMETADATA", head + xml.encode()) if xml else b""
+
+
 def _segment(name: bytes, data: bytes) -> bytes:
     padded = data + bytes(-len(data) % 32)
     return struct.pack("<16sqq", name, len(padded), len(data)) + padded
@@ -91,7 +112,7 @@ def _entry(tile: Tile, at: int) -> bytes:
     return head + b"".join(struct.pack("<4siifi", name, a, n, 0.0, own) for name, a, n, own in dims)
 
 
-def _coded(tile: Tile) -> bytes:
+def coded(tile: Tile) -> bytes:
     pixels = tile.pixels
     if tile.codec == JPEG:
         return bytes(imagecodecs.jpeg_encode(pixels, level=100))

@@ -8,6 +8,7 @@ import re
 import sys
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import bigimg
 from bigimg.errors import BigimgError, InputError, MissingExtraError, UsageError
 from bigimg.geometry import holes
 from bigimg.geometry.region import full
+from bigimg.reader import Reader
 from bigimg.readers.registry import find_format, open_file
 from bigimg.readers.vendor import czi_tiles
 from bigimg.readers.vendor.czi import CziReader, open_czi
@@ -33,6 +35,7 @@ from tests.readers.vendor.czi_files import (
     ZSTD,
     ZSTD_HEADED,
     Tile,
+    coded,
     metadata,
     write_czi,
 )  # fmt: skip
@@ -461,6 +464,85 @@ def test_damage_is_named_or_the_pixels_are_the_same(codec: int, tmp_path: Path) 
     assert ended["same"]
 
 
+def outside_holes(path: Path, cut: int) -> tuple[Reader, Array]:
+    """Cut a file; return the reader of what is there, and its pixels, masked in holes."""
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(InputError, match="or take what is there by allow_partial=True"):
+        open_file(path)
+    reader = open_file(path, allow_partial=True)
+    found = np.ma.MaskedArray(read(reader), False)
+    for hole in reader.spec.missing:
+        assert not found.mask[hole].any()
+        assert (found.data[hole] == 0).all()
+        found.mask[hole] = True
+    return reader, found
+
+
+@pytest.mark.parametrize("codec", [PLAIN, ZSTD_HEADED], ids=["plain", "zstd"])
+@pytest.mark.parametrize("part", [0.05, 0.3, 0.5, 0.8, 0.98])
+def test_tiles_behind_the_end_of_a_cut_file_are_holes(part: float, codec: int, tmp_path: Path) -> None:
+    """With overlapping tiles: what a lost tile covered is not taken from the tile below it."""
+    path = tmp_path / "a.czi"
+    tiles = [replace(tile, index={**tile.index, "T": t}) for t in range(2) for tile in grid(20, codec=codec)]
+    starts = write_czi(path, tiles, metadata(scaling={"X": 1e-6, "Y": 1e-6}), ahead=True)
+    whole = read(open_file(path))
+    size = path.stat().st_size
+    cut = int(starts[0] + part * (size - starts[0]))
+    reader, found = outside_holes(path, cut)
+    there = sum(start + len(coded(tile)) <= cut for start, tile in zip(starts, tiles, strict=True))
+    assert 0 < there < len(tiles)
+    assert found.shape == whole.shape
+    np.testing.assert_array_equal(found, np.ma.MaskedArray(whole, found.mask))
+    # The expected holes: what the last tile at each place is one that is lost.
+    painted = np.full(whole.shape, -1)
+    for number, tile in enumerate(tiles):
+        height, width = tile.pixels.shape
+        painted[tile.index["T"], tile.y : tile.y + height, tile.x : tile.x + width] = number
+    np.testing.assert_array_equal(found.mask, painted >= there)
+    image = bigimg.open(path, allow_partial=True)
+    assert int(bigimg.stats(image)["count"]) == int((~found.mask).sum())
+    assert int(bigimg.stats(image)["max"]) == int(found.max())
+    assert reader.spec.axes[-1].unit == "micrometer"
+
+
+@pytest.mark.parametrize("part", [0.05, 0.3, 0.5, 0.8, 0.98])
+def test_tiles_of_a_file_whose_directory_is_cut_off_are_found(part: float, tmp_path: Path) -> None:
+    path = tmp_path / "a.czi"
+    tiles = stack()
+    starts = write_czi(path, tiles, STACK)
+    cut = int(starts[0] + part * (starts[-1] - starts[0]) + tiles[0].pixels.nbytes)
+    there = sum(start + tile.pixels.nbytes <= cut for start, tile in zip(starts, tiles, strict=True))
+    reader, found = outside_holes(path, cut)
+    planes = {tuple(tile.index.get(name, 0) for name in "TCZ"): tile.pixels for tile in tiles[:there]}
+    sizes = {"t": 1, "c": 1, "z": 1} | reader.spec.sizes
+    found = found.reshape(sizes["t"], sizes["c"], sizes["z"], *found.shape[-2:])
+    kept = {place for place in np.ndindex(found.shape[:3]) if not found.mask[place].any()}
+    assert kept == planes.keys()
+    for place, pixels in planes.items():
+        np.testing.assert_array_equal(found[place], pixels)
+    assert any("lacks its directory" in note for note in reader.spec.notes)
+
+
+def test_a_file_that_is_cut_before_its_first_tile_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.czi"
+    starts = write_czi(path, stack(), STACK, ahead=True)
+    for cut, what in ((starts[0] + 5, "all of its 12 tiles lie beyond"), (560, "holds no tile of an image")):
+        path.write_bytes(path.read_bytes()[:cut])
+        with pytest.raises(InputError, match=what):
+            open_file(path, allow_partial=True)
+
+
+def test_a_recording_that_was_not_finished_is_opened_on_request(tmp_path: Path) -> None:
+    """Its header has no place of a directory."""
+    path = tmp_path / "a.czi"
+    write_czi(path, stack(), STACK, ahead=True)
+    whole = read(open_file(path))
+    path.write_bytes(path.read_bytes()[:84] + bytes(8) + path.read_bytes()[92:])
+    reader = open_file(path, allow_partial=True)
+    assert not reader.spec.missing
+    np.testing.assert_array_equal(read(reader), whole)
+
+
 @pytest.mark.parametrize(
     ("step", "kept_bytes", "most"),
     [
@@ -540,6 +622,17 @@ def test_opening_many_tiles_takes_what_is_said(tmp_path: Path) -> None:
     assert len(pickle.dumps(reader)) < 300 * len(tiles)
 
 
+def test_opening_very_many_planes_takes_what_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.czi"
+    write_czi(path, [Tile(noise((9, 9)), index={"T": t}) for t in (0, 99_999)])
+    tracemalloc.start()
+    try:
+        reader = open_czi(str(path), allow_partial=True)
+        assert tracemalloc.get_traced_memory()[1] <= reader.access.fixed_bytes
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.vendors
 def test_files_of_another_program_are_as_it_reads_them(tmp_path: Path) -> None:
     rw = pytest.importorskip("pylibCZIrw.czi")
@@ -593,4 +686,6 @@ def test_the_reader_is_what_it_says(data: Path) -> None:
     reader = open_czi(str(data / "vendor" / f"{REAL[0]}.czi"))
     assert isinstance(reader, CziReader)
     assert reader.access.why == "tiles of 170 x 240, zstd"
-    assert reader.access.fixed_bytes == (4 << 20) + 30 * 1500 + 16 * 745  # tiles, and bytes of metadata
+    assert (
+        reader.access.fixed_bytes == (4 << 20) + 30 * 1500 + 16 * 745 + 64 * 30
+    )  # tiles, bytes of metadata, planes

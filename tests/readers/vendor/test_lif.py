@@ -204,7 +204,7 @@ def test_project_with_tiffs(tmp_path: Path, dims: str, shape: tuple[int, ...], c
     with liffile.LifFile(path) as file:
         assert np.array_equal(file.images[0].asarray(), pixels)
     (tmp_path / "z1.tif").unlink()
-    with pytest.raises(InputNotFoundError, match=r"z1.tif is missing; copy the whole folder"):
+    with pytest.raises(InputNotFoundError, match=r"in z1.tif, which is not there"):
         open_file(path)
 
 

@@ -202,7 +202,7 @@ def test_files_of_a_vms_are_its_own(tmp_path: Path):
     for outside in ("../image.jpg", str(tmp_path / "image.jpg"), "a\\\\..\\\\..\\\\image.jpg", "C:image.jpg"):
         for name in ("a.vms", "a.mrxs"):  # OpenSlide goes by the content
             (other / name).write_text(index.replace("=image.jpg", f"={outside}"))
-            with pytest.raises(InputError, match="outside its own folder; copy all its files to one folder"):
+            with pytest.raises(InputError, match="outside its own folder"):
                 open_file(other / name)
 
 
@@ -211,7 +211,7 @@ def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setitem(sys.modules, "openslide", None)
     with pytest.raises(
-        MissingExtraError, match=r"a.mrxs: is read by OpenSlide, which is not installed: .*wsi"
+        MissingExtraError, match=r"a.mrxs: is read by openslide, which is not installed: .*wsi"
     ):
         open_file(mrxs(tmp_path, TILES))
 

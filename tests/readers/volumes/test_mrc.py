@@ -15,6 +15,7 @@ import mrcfile
 import numpy as np
 import pytest
 
+import bigimg
 from bigimg.errors import BigimgError, InputError
 from bigimg.geometry.region import full
 from bigimg.reader import Reader, as_part
@@ -220,6 +221,69 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole(reader), noise(4, 7, 9))
     reader = open_file(patched(path, _28=bytes(12)))
     assert sum("no spacing along" in note for note in reader.spec.notes) == 3
+
+
+@pytest.mark.parametrize("part", [0.15, 0.34, 0.5, 0.71, 0.99])
+@pytest.mark.parametrize(
+    ("dtype", "header"),
+    [
+        ("i2", {}),
+        (">f4", {}),
+        ("f4", {"mapc": 3, "mapr": 1, "maps": 2}),
+        ("c8", {}),
+        ("i1", {"ispg": 401, "mz": 4}),
+    ],
+    ids=["i2", "f4", "permuted", "complex", "volumes"],
+)
+def test_planes_behind_the_end_of_a_cut_file_are_holes(
+    part: float, dtype: str, header: dict[str, int], tmp_path: Path
+) -> None:
+    """Sections, which are the axis of the file that MAPS names, or volumes of sections along t."""
+    part_of: Any = "real" if dtype == "c8" else None
+    path = mrc(tmp_path / "a.mrc", noise(12, 7, 9, dtype=dtype), extended=b"x" * 80, **header)
+    expected = whole(as_part(open_file(path), part_of))
+    plane = 7 * 9 * np.dtype(dtype).itemsize
+    there = int(part * 12)
+    path.write_bytes(path.read_bytes()[: 1104 + int(part * 12 * plane)])
+    with pytest.raises(
+        InputError, match="it is truncated, or its header is wrong, or take what is there by allow"
+    ):
+        open_file(path)
+    reader = as_part(open_file(path, allow_partial=True), part_of)
+    sections = {"i1": "tz"}.get(dtype, "y" if header else "z")
+    kept = np.zeros(expected.shape, bool)
+    order = [*range(2 if sections == "tz" else 1)] if sections != "y" else [1]
+    by_section = np.moveaxis(kept, order, range(len(order)))
+    for number in range(there):
+        by_section[np.unravel_index(number, by_section.shape[: len(order)])] = True
+    found, lost = whole(reader), np.zeros(expected.shape, bool)
+    for hole in reader.spec.missing:
+        lost[hole] = True
+    np.testing.assert_array_equal(lost, ~kept)
+    np.testing.assert_array_equal(found[kept], expected[kept])
+    assert (np.isnan(found[lost]) if found.dtype.kind in "fc" else found[lost] == 0).all()
+
+
+def test_statistics_leave_out_what_is_cut_off(tmp_path: Path) -> None:
+    values = noise(4, 7, 9, dtype="i2") + 1
+    path = mrc(tmp_path / "a.mrc", values.astype("i2"))
+    path.write_bytes(path.read_bytes()[:-100])
+    found = bigimg.stats(bigimg.open(path, allow_partial=True))
+    assert (int(found["count"]), int(found["min"])) == (3 * 63, int(values[:3].min()))
+
+
+def test_what_of_a_cut_file_is_not_opened(tmp_path: Path) -> None:
+    path = mrc(tmp_path / "a.mrc", noise(4, 7, 9, dtype="i2"))
+    good = path.read_bytes()
+    path.write_bytes(good[:1100])
+    with pytest.raises(InputError, match=r"it is truncated, or its header is wrong$"):
+        open_file(path, allow_partial=True)
+    path.write_bytes(gzip.compress(good)[:-200])
+    with pytest.raises(InputError):
+        whole(open_file(path, allow_partial=True))
+    one = mrc(tmp_path / "one.mrc", noise(7, 9, dtype="i2"))
+    one.write_bytes(one.read_bytes()[: 1024 + 5 * 18 + 3])  # rows of a single plane
+    assert open_file(one, allow_partial=True).spec.missing == ((slice(5, 7), slice(0, 9)),)
 
 
 def read_or_refused(path: Path) -> str:

@@ -1,0 +1,54 @@
+"""Files that a file names, in its own folder or below: one from a stranger must not be able to read any file here."""
+
+from __future__ import annotations
+
+import ntpath
+import os
+
+from bigimg.errors import InputError, InputNotFoundError
+
+
+def inside(name: str, start: str = "") -> str | None:
+    r"""Return the path of ``name`` in a folder, as seen from its folder ``start``; None if it leads out of the folder.
+
+    >>> inside("a.raw"), inside("..\\a.raw", "sub"), inside("../a.raw"), inside("/a.raw"), inside("C:a.raw")
+    ('a.raw', 'a.raw', None, None, None)
+    """
+    found = os.path.normpath(os.path.join(start, name.replace("\\", "/")))
+    leads_out = os.path.isabs(found) or found.split(os.sep)[0] in (".", "..")
+    return None if not name or leads_out or ntpath.splitdrive(found)[0] else found
+
+
+def path_beside(source: str, name: str, start: str = "") -> str:
+    """Return the path of what the file ``source`` calls ``name``, which may not be there.
+
+    Parameters
+    ----------
+    source, name : str
+    start : str
+        The folder from which the name is seen, as seen from that of ``source``.
+
+    Raises
+    ------
+    InputError
+        It leads out of the folder of ``source``.
+    """
+    if (found := inside(name, start)) is None:
+        what = f"names the file {name!r:.200}, outside its own folder"
+        raise InputError(f"{source}: {what}; put that file beside it, and correct the name")
+    return os.path.join(os.path.dirname(source), found)
+
+
+def file_beside(source: str, name: str, start: str = "") -> str:
+    """Return the path of the file that the file ``source`` calls ``name``; see :func:`path_beside`.
+
+    Raises
+    ------
+    InputNotFoundError, InputError
+        There is no such file, or it leads out of the folder of ``source``.
+    """
+    path = path_beside(source, name, start)
+    if not os.path.isfile(path):
+        what = f"its pixels should be in {os.path.basename(path)}, which is not there"
+        raise InputNotFoundError(f"{source}: {what}; put that file beside it")
+    return path
