@@ -226,7 +226,13 @@ def test_huge_files_offer_to_be_converted(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(layers_of(reader)) == 1
     assert reader.regions == []  # decoded at the first look
     monkeypatch.setattr(layers_module, "MOST_KEPT_BYTES", 1000)
-    with pytest.raises(BudgetError, match=r"1\.20 kB that can only be decoded in one go \(rows of a PNG\)"):
+    monkeypatch.setattr(
+        reader, "coarser", (open,), raising=False
+    )  # which levels='source' refuses of such a file
+    said = (
+        r"1\.20 kB that can only be decoded in one go \(rows of a PNG\), allowed 1\.00 kB: make levels first"
+    )
+    with pytest.raises(BudgetError, match=said):
         layers_of(reader)
 
 
