@@ -162,8 +162,8 @@ def check_room(plan: ConversionPlan, reader: Reader, folder: Path) -> None:
     estimate = plan.estimate or probe(plan, reader)
     reader.close()  # an ordered source begins again at its head
     if estimate is not None:
-        needed = copies * estimate.output_bytes + plan.scratch_bytes
-        check_free(plan.target, folder, needed, about=True, ways=["codec='zstd'"])
+        stored = copies * estimate.output_bytes
+        check_free(plan.target, folder, plan.scratch_bytes, about=stored, ways=["codec='zstd'"])
 
 
 class _Encoded:

@@ -23,6 +23,8 @@ from bigimg.types import Json
 
 OF_TRANSPORT = frozenset({"insecure", "max_download"})
 """Options of a source that change nothing of its pixels."""
+ADDED = frozenset({"colors", "window"})
+"""Options that came later: they count where they are given, so that what was made without them is known."""
 MOST_READ = 32
 """Files of a source of which head and tail are read; of more, sizes and times say enough."""
 
@@ -66,11 +68,16 @@ def request(reader: Reader, settings: Options, opening: Mapping[str, Any]) -> st
     It stands in the store, so that a later run finds that there is nothing to do. Neither names nor times of files are
     in it, nor the options that do not change the store. None for what has no files.
     """
-    asked = asdict(replace(settings, memory=0, workers=None))
     if (seen := fingerprint(*local_files(reader), stamped=False)) is None:
         return None
+    asked = counted_options(replace(settings, memory=0, workers=None))
     text = json.dumps([seen, asked, chosen(opening), FORMAT], sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def counted_options(settings: Options) -> dict[str, Any]:
+    """Return the options of a store that tell two runs apart, by name."""
+    return {name: value for name, value in asdict(settings).items() if value or name not in ADDED}
 
 
 def chosen(opening: Mapping[str, Any]) -> str:

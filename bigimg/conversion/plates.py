@@ -20,7 +20,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from bigimg.conversion import commit
 from bigimg.conversion.carrying import Carried
 from bigimg.conversion.commit import Staging
 from bigimg.conversion.estimate import probe_all
-from bigimg.conversion.identity import chosen, fingerprint, identity, request
+from bigimg.conversion.identity import chosen, counted_options, fingerprint, identity, request
 from bigimg.conversion.planned import planned
 from bigimg.conversion.progress import Meter, reporting
 from bigimg.conversion.run import Running, run
@@ -130,7 +130,7 @@ def plan_plate(
             checked_target(target, reader, overwrite=overwrite)
             plan, _ = _planned(placed, reader, target, options, opening, resident)
         fields.append(field_plan(placed.path, plan))
-        for note in plan.notes:
+        for note in dict.fromkeys(plan.notes):
             notes.setdefault(note, []).append(placed.path)
         if largest is None or plan.peak_bytes > largest[0].peak_bytes:
             largest = plan, placed
@@ -238,9 +238,8 @@ def _planned(
 
 def _known_by(source: PlateSource, options: Options, opening: Mapping[str, Any]) -> dict[str, Json]:
     """Return what must be the same for a run to continue an earlier one; the sources of fields are known by field."""
-    kept: dict[str, Json] = {
-        name: repr(value) for name, value in asdict(options).items() if name not in ("memory", "workers")
-    }
+    asked = counted_options(options).items()
+    kept: dict[str, Json] = {name: repr(value) for name, value in asked if name not in ("memory", "workers")}
     where = os.path.abspath(source.source) if os.path.lexists(source.source) else source.source
     return {"source": [where, source.name], "options": kept, "options of the source": chosen(opening)}
 
@@ -266,8 +265,9 @@ def _check_room(plan: PlatePlan, unfinished: Sequence[FieldPlan], folder: Path) 
     decoded = sum(each.decoded_bytes for each in unfinished)
     scratch = max((each.scratch_bytes for each in unfinished), default=0)
     if int(decoded * SPARE) + scratch > free_bytes(folder):
-        needed, who = int(decoded / plan.compression) + scratch, f"its {len(unfinished)} fields"
-        check_free(plan.target, folder, needed, who=who, about=True, ways=["codec='zstd'"])
+        who = f"its {len(unfinished)} fields" if len(unfinished) > 1 else ""
+        about = int(decoded / plan.compression)
+        check_free(plan.target, folder, scratch, about=about, who=who, ways=["codec='zstd'"])
 
 
 class _Fields:

@@ -166,7 +166,7 @@ def export(
                 f"{name}={value!r} is an option of {OWNERS[name]}, not of {exporter.title}: leave it out"
             )
     load(exporter)  # a missing library is an error before the source is opened
-    found = levels_of_source(img, progress=progress, levels=levels, **opening)
+    found = levels_of_source(img, progress=progress, memory=memory, levels=levels, **opening)
     readers = list(found.starting(level))
     try:
         cut = cut_indices(readers[0].spec, plane, index, position, t, channel)

@@ -148,7 +148,7 @@ def convert_source(source: Any, target: str | os.PathLike[str], **settings: Any)
     check_name(target)
     how, opening, asked = parted(settings)
     if (plate := plate_source(source, opening)) is None:
-        return convert_to_store(source, target, **settings)
+        return _converted(source, target, how, opening, asked)
     checked = options(**asked)
     made = plan_plate(plate, os.fspath(target), checked, opening, overwrite=how.overwrite)
     return run_plate(made, plate, checked, opening, how)
@@ -157,7 +157,12 @@ def convert_source(source: Any, target: str | os.PathLike[str], **settings: Any)
 def convert_to_store(source: Any, target: str | os.PathLike[str], **settings: Any) -> Result:
     """Convert one image as :func:`convert_source` does, which also takes plates."""
     check_name(target)
-    how, opening, asked = parted(settings)
+    return _converted(source, target, *parted(settings))
+
+
+def _converted(
+    source: Any, target: str | os.PathLike[str], how: Running, opening: Opening, asked: dict[str, Any]
+) -> Result:
     label = label_target(target)
     if label is not None and asked.get("levels_only"):
         raise UsageError(f"{target}: a label image is stored whole: leave levels_only out")

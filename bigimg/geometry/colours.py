@@ -14,8 +14,13 @@ PICTURE = {channel.name: channel.color for channel in RGBA} | {"grey": "FFFFFF"}
 
 
 def is_picture(channels: Sequence[Channel], count: int) -> bool:
-    """Return whether ``count`` channels are one colour picture: RGB or RGBA, by name or without names."""
-    return count in (3, 4) and (not channels or {c.name for c in channels} <= PICTURE.keys())
+    """Return whether ``count`` channels are one colour picture: RGB or RGBA by name, or three without names.
+
+    Four without names may be four stains.
+    """
+    if not channels:
+        return count == 3
+    return count in (3, 4) and {c.name for c in channels} <= PICTURE.keys()
 
 
 def lights_of(channels: Sequence[Channel], count: int) -> tuple[str, ...]:

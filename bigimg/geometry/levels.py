@@ -21,6 +21,8 @@ from bigimg.types import Method, Shape
 
 LEVEL = re.compile(r"scale\d+")
 """Names of the levels in a DataTree and in a group of xarray."""
+MAKE_LEVELS = "make a pyramid of it first: bigimg convert"
+"""What to do where an image without levels is asked for one."""
 SAME_PLACE = 1e-6
 """Part of a pixel by which numbers of one place may differ: others round decimal numbers."""
 ROUNDING = 1e-14
@@ -44,8 +46,10 @@ class Level:
     """Coordinate of the centre of pixel 0, in the unit of the axis."""
 
 
-def checked_level(level: int, count: int, source: str) -> int:
+def checked_level(level: int, count: int, source: str, remedy: str = MAKE_LEVELS) -> int:
     """Return the number of a level counted from 0, for one that may count from the end.
+
+    ``remedy`` says what to do about an image that has one level alone.
 
     Raises
     ------
@@ -55,9 +59,7 @@ def checked_level(level: int, count: int, source: str) -> int:
     if isinstance(level, int | np.integer) and -count <= level < count:
         return int(level) % count
     if count == 1:
-        raise UsageError(
-            f"{source}: level {level} of an image without levels; make a pyramid of it first: bigimg convert"
-        )
+        raise UsageError(f"{source}: level {level} of an image without levels; {remedy}")
     raise UsageError(f"{source}: level {level} of {count}; levels are 0 to {count - 1}, -1 the last")
 
 

@@ -44,9 +44,14 @@ class Archive:
         self._reading = threading.Lock()
         length = os.fstat(self._fd).st_size
         self._first = first_documents(self._fd, length)
-        self.most_members = most_members(self._fd, length)
-        """Known without the directory."""
+        if self._first is None:
+            most_members(self._fd, length)  # refuses what is no zip file
         self._directory: zipfile.ZipFile | None = None
+
+    @cached_property
+    def most_members(self) -> int:
+        """How many members there are at most, known without the directory."""
+        return most_members(self._fd, os.fstat(self._fd).st_size)
 
     @property
     def _zip(self) -> zipfile.ZipFile:

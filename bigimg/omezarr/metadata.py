@@ -17,11 +17,11 @@ import numpy as np
 
 from bigimg.geometry.affine import Affine
 from bigimg.geometry.axes import Axis
-from bigimg.geometry.colours import is_picture, lights_of
+from bigimg.geometry.colours import lights_of
 from bigimg.geometry.holes import as_json as boxes_as_json
 from bigimg.geometry.levels import Level
 from bigimg.geometry.padding import as_json
-from bigimg.geometry.spec import RGBA, Channel, ImageSpec
+from bigimg.geometry.spec import Channel, ImageSpec
 from bigimg.omezarr.codecs import bytes_codec
 from bigimg.omezarr.finer import Finer
 from bigimg.omezarr.shard import ShardLayout
@@ -287,7 +287,6 @@ def _omero(spec: ImageSpec, windows: Windows | None, active: Sequence[bool]) -> 
     if spec.dtype.kind in "iu" and spec.dtype.itemsize <= 2:
         limits = (np.iinfo(spec.dtype).min, np.iinfo(spec.dtype).max)
     channels = list(spec.channels) or [Channel(f"Channel {i}" if count > 1 else "grey") for i in range(count)]
-    names = [c.name for c in (RGBA if is_picture(spec.channels, count) and not spec.channels else channels)]
     lights = lights_of(spec.channels, count)
     entries: list[Json] = []
     for i, (channel, (low, high)) in enumerate(zip(channels, windows, strict=True)):
@@ -297,7 +296,7 @@ def _omero(spec: ImageSpec, windows: Windows | None, active: Sequence[bool]) -> 
             "label": channel.name, "color": lights[i],
             "window": limit | {"start": float(low), "end": float(high)},
             # Alpha shown as one more colour would wash out the picture.
-            "active": active[i] if active else names[i] != "A",
+            "active": active[i] if active else channel.name != "A",
             "inverted": False, "coefficient": 1, "family": "linear",
         })  # fmt: skip
     defaults: Document = {"model": "color" if count > 1 else "greyscale", "defaultT": 0}

@@ -14,8 +14,9 @@ from bigimg.geometry.affine import index_to_world
 from bigimg.geometry.axes import short_unit
 from bigimg.geometry.orientation import axis_codes
 from bigimg.geometry.region import count
+from bigimg.opening.own_levels import offered
 from bigimg.planning.memory import human_bytes
-from bigimg.reader import CHOOSE_PART, Reader, coarser_of, parts_of
+from bigimg.reader import CHOOSE_PART, Reader, parts_of
 from bigimg.readers.allowed import public_and_private
 from bigimg.readers.registry import find_format
 from bigimg.types import Shape
@@ -133,8 +134,8 @@ def _complex(reader: Reader) -> tuple[str, ...]:
 
 
 def _coarser(reader: Reader) -> tuple[str, ...]:
-    """Return the note about coarser levels that the file has."""
-    if not (count := len(coarser_of(reader))):
+    """Return the note about coarser levels that the file has, where they may be taken."""
+    if not (count := offered(reader)):
         return ()
     return (
         f"the file has {counted(count, 'level')} of lower resolution: levels='source' takes them if they are means",

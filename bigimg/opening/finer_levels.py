@@ -153,7 +153,7 @@ class SourceLevel:
                 f"{self.source}, which cannot be opened ({what}): put back what was converted"
             ) from error
         try:
-            self._compare(source_digest(reader))
+            self._compare(source_digest(reader, self._finer.digest))
         except InputError:
             reader.close()
             raise

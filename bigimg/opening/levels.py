@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from bigimg.errors import UsageError
-from bigimg.geometry.levels import checked_level, level_names, smallest
-from bigimg.opening.own_levels import OwnLevel
+from bigimg.geometry.levels import MAKE_LEVELS, checked_level, level_names, smallest
+from bigimg.opening.own_levels import OwnLevel, offered
 from bigimg.reader import Reader
 
 if TYPE_CHECKING:
@@ -26,10 +26,14 @@ class Levels[Image]:
         From the number of a level, counted from 0, to its image or its reader.
     source : str
         What to call the image in messages.
+    remedy : str
+        What to do where levels are wanted and it has one.
     """
 
-    def __init__(self, count: int, make: Callable[[int], Image], source: str) -> None:
-        self._count, self._make, self._source = count, make, source
+    def __init__(
+        self, count: int, make: Callable[[int], Image], source: str, remedy: str = MAKE_LEVELS
+    ) -> None:
+        self._count, self._make, self._source, self._remedy = count, make, source, remedy
         self._made: dict[int, Image] = {}
 
     def __len__(self) -> int:
@@ -43,7 +47,7 @@ class Levels[Image]:
         UsageError
             There is no such level.
         """
-        number = checked_level(level, self._count, self._source)
+        number = checked_level(level, self._count, self._source, self._remedy)
         if number not in self._made:
             self._made[number] = self._make(number)
         return self._made[number]
@@ -53,7 +57,8 @@ class Levels[Image]:
 
     def starting(self, level: int) -> Iterator[Image]:
         """Yield a level and each smaller one."""
-        return map(self.__getitem__, range(checked_level(level, self._count, self._source), self._count))
+        first = checked_level(level, self._count, self._source, self._remedy)
+        return map(self.__getitem__, range(first, self._count))
 
     @property
     def base(self) -> Image:
@@ -62,7 +67,7 @@ class Levels[Image]:
 
     def map[Other](self, function: Callable[[Image], Other]) -> Levels[Other]:
         """Return the results of ``function`` for each level, each made at its first use."""
-        return Levels(self._count, lambda level: function(self[level]), self._source)
+        return Levels(self._count, lambda level: function(self[level]), self._source, self._remedy)
 
     def fitting(self, wanted: Mapping[str, float]) -> int:
         """Return the smallest level with at least ``wanted`` pixels along each of these axes; 0 if there is none."""
@@ -86,7 +91,8 @@ def levels_of_reader(reader: Reader) -> Levels[Reader]:
             reader.source,
         )
     if not isinstance(reader, StoreReader):
-        return Levels(1, lambda _: reader, reader.source)
+        own = "take those of its file by levels='source', or " if offered(reader) else ""
+        return Levels(1, lambda _: reader, reader.source, own + MAKE_LEVELS)
     store, first = reader.store, reader.level
     return Levels(
         len(store.levels) - first,

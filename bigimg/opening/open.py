@@ -165,7 +165,7 @@ def open(
     if is_tree(source):
         source = levels_of_tree(source)[level]
     elif _is_read(source):
-        reader = levels_of_source(source, levels=levels, **opening)[level]
+        reader = levels_of_source(source, memory=memory, levels=levels, **opening)[level]
         check_source(reader)
         return _labelled(reader, memory, raw=raw, chunks=chunks)
     else:
@@ -288,6 +288,7 @@ def levels_of_source(
     source: Source,
     *,
     progress: object = None,
+    memory: Memory = None,
     levels: FromSource | None = None,
     **opening: Unpack[Opening],
 ) -> Levels[Reader]:
@@ -297,11 +298,13 @@ def levels_of_source(
     ------
     InputNotFoundError, UnknownFormatError, InputError, UsageError
         As :func:`open_source`, and as :func:`open` with ``levels="source"``.
+    BudgetError
+        With ``levels="source"``, what is read to compare the levels does not fit ``memory``.
     """
     if is_tree(source):
         refuse_options(opening, levels)
         return levels_of_tree(source).map(read_labelled)
-    return levels_of_reader(taken(open_source(source, progress=progress, **opening), levels))
+    return levels_of_reader(taken(open_source(source, progress=progress, **opening), levels, memory))
 
 
 def open_levels(
@@ -318,7 +321,7 @@ def open_levels(
 
     tree, array = is_tree(source), isinstance(source, xarray.DataArray)
     if not (tree or array) and _is_read(source):
-        return levels_of_source(source, levels=levels, **opening).map(
+        return levels_of_source(source, memory=memory, levels=levels, **opening).map(
             lambda reader: _labelled(reader, memory)
         )
     refuse_options(opening, levels)

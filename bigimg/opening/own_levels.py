@@ -8,17 +8,18 @@ level follows from level 0, as of the levels of a store.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bigimg.errors import InputError, UsageError
+from bigimg.errors import InputError, UsageError, without_remedy
 from bigimg.geometry.holes import coarser_holes, few_enough, hole_value, holes_in
 from bigimg.geometry.levels import axes_at, level_at
-from bigimg.geometry.region import grid, scale_up
+from bigimg.geometry.region import count, grid, scale_up
 from bigimg.geometry.spec import ImageSpec
+from bigimg.planning.room import LATER, Room, room
 from bigimg.reader import Access, Reader, coarser_of
 from bigimg.types import Array, FromSource, Region, Shape
 
@@ -39,6 +40,8 @@ MOST_SIDE = 1024
 GOLDEN = (math.sqrt(5) - 1) / 2
 """Multiples of it, without their whole parts, lie evenly between 0 and 1, however many there are."""
 REMEDY = "leave levels='source' out, or make levels of level 0: bigimg convert"
+COMPARING_BYTES = 32
+"""Bytes of a value of the level below while a place is compared: it as float64, a shifted copy, means of both."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +89,18 @@ class OwnLevel:
             reader.close()
 
 
-def taken(reader: Reader, levels: FromSource | None) -> Reader:
+def offered(reader: Reader) -> int:
+    """Return how many coarser levels the file of ``reader`` has that ``levels="source"`` compares; 0 if it refuses."""
+    usable = reader.access.kind == "random" and reader.spec.kind == "image"
+    return len(coarser_of(reader)) if usable else 0
+
+
+def taken(reader: Reader, levels: FromSource | None, memory: int | float | str | None = None) -> Reader:
     """Return ``reader``, or with ``levels="source"`` level 0 of the levels that its file has.
 
     Raises
     ------
-    UsageError, InputError
+    UsageError, InputError, BudgetError
         As :func:`with_own_levels`; or ``levels`` is something else.
     """
     if levels is None or isinstance(reader, OwnLevel):
@@ -101,20 +110,22 @@ def taken(reader: Reader, levels: FromSource | None) -> Reader:
             f"levels={levels!r}: give 'source', for the levels that a file has, or leave it out; their number is an "
             "option of convert"
         )
-    return with_own_levels(reader)
+    return with_own_levels(reader, room(memory))
 
 
-def with_own_levels(reader: Reader) -> OwnLevel:
+def with_own_levels(reader: Reader, here: Room) -> OwnLevel:
     """Return level 0 of the image of ``reader``, with the coarser levels that its file has.
 
-    Pixels of some places of each level are read.
+    Pixels of some places of each level are read, if they have room ``here``.
 
     Raises
     ------
     UsageError
         The file has no coarser levels, they are no means of an image, or it can only be read from front to back.
     InputError
-        A level is not what its shape says: means of the level below.
+        A level is not what its shape says: means of the level below, it lacks pixels of that, or cannot be opened.
+    BudgetError
+        What is read of two levels to compare them does not fit.
     """
     from bigimg.omezarr.store import StoreReader
 
@@ -138,7 +149,7 @@ def with_own_levels(reader: Reader) -> OwnLevel:
     with ExitStack() as opened:
         opened.callback(reader.close)
         for number, open_it in enumerate(openers, 1):
-            level = open_it()
+            level = _opened(reader, number, open_it)
             opened.callback(level.close)
             readers.append(level)
             step = _step(specs[-1], level.spec)
@@ -146,12 +157,27 @@ def with_own_levels(reader: Reader) -> OwnLevel:
                 raise _refused(reader, number, _differs(specs[-1], level.spec))
             factors = tuple(f * s for f, s in zip(factors, step, strict=True))
             specs.append(_spec(spec, specs[-1], level.spec, step, factors, reader.source))
+            if _lacks(specs[-1], level.spec):
+                raise _refused(reader, number, f"it lacks pixels that level {number - 1} has")
+            _check_room(here, readers[-2:], specs[-2:], step)
             if (doubt := _doubt(readers[-2:], specs[-2:], step)) is not None:
                 raise _refused(reader, number, doubt)
+            readers[-2].close()  # what it keeps decoded is of places that nobody asked for
+        readers[-1].close()
         opened.pop_all()
     these = "level 1 is that" if len(openers) == 1 else f"levels 1 to {len(openers)} are those"
     note = f"{these} of the file: means, as far as {PLACES} places of each tell"
     return OwnLevel(tuple(readers), tuple(replace(each, of_source=(*each.of_source, note)) for each in specs))
+
+
+def _opened(reader: Reader, number: int, open_it: Callable[[], Reader]) -> Reader:
+    try:
+        return open_it()
+    except InputError as error:
+        why = without_remedy(error).removeprefix(f"{reader.source}: ")
+        raise InputError(
+            f"{reader.source}: level {number} of the file cannot be taken: {why}; {REMEDY}"
+        ) from error
 
 
 def _refused(reader: Reader, number: int, why: str) -> InputError:
@@ -186,10 +212,27 @@ def _spec(
     inside = (
         tuple(slice(s.start, min(s.stop, n)) for s, n in zip(hole, own.shape, strict=True)) for hole in holes
     )
-    there = (hole for hole in (*inside, *own.missing) if all(s.start < s.stop for s in hole))
-    apart = coarser_holes(tuple(there), own.shape, (1,) * len(own.shape))  # boxes of one image do not overlap
-    missing = few_enough(apart, source, REMEDY)
+    missing = few_enough((hole for hole in inside if all(s.start < s.stop for s in hole)), source, REMEDY)
     return replace(base, axes=axes, chunks=own.chunks, missing=missing)
+
+
+def _lacks(level: ImageSpec, own: ImageSpec) -> bool:
+    """Return whether a level has holes of its ``own`` besides those that follow from the level below."""
+    together = coarser_holes((*level.missing, *own.missing), own.shape, (1,) * len(own.shape))
+    return sum(map(count, together)) > sum(map(count, level.missing))
+
+
+def _check_room(here: Room, readers: Sequence[Reader], specs: Sequence[ImageSpec], step: Shape) -> None:
+    """Raise a BudgetError unless what :func:`_doubt` holds fits; nothing was read yet."""
+    below, level = specs
+    place = max(map(count, _places(below, level, step, PLACES)))
+    accesses = [reader.access for reader in readers]
+    parts = {
+        "reading": sum(each.fixed_bytes for each in accesses) + max(each.read_bytes for each in accesses),
+        "places": place
+        * (_looked_at(level) * LONGER * level.dtype.itemsize + math.prod(step) * COMPARING_BYTES),
+    }
+    here.take(f"{readers[0].source}: comparing its levels", parts | LATER, "leave levels='source' out")
 
 
 def _doubt(readers: Sequence[Reader], specs: Sequence[ImageSpec], step: Shape) -> str | None:
@@ -219,7 +262,7 @@ def _contrasted(
     reader: Reader, below: ImageSpec, level: ImageSpec, step: Shape
 ) -> list[tuple[Region, Array]]:
     """Return the places of a level with the highest contrast of those that are looked at, and their pixels."""
-    least = max(PLACES, min(LOOKED_AT, LOOK_BYTES // (math.prod(level.chunks) * level.dtype.itemsize)))
+    least = _looked_at(level)
     flat = FLAT if level.dtype == np.uint8 else 0
     seen: list[tuple[float, Region, Array]] = []
     for place in _places(below, level, step, LONGER * least):
@@ -231,6 +274,11 @@ def _contrasted(
             break
     seen.sort(key=lambda each: -each[0])
     return [each[1:] for each in seen[:PLACES]]
+
+
+def _looked_at(level: ImageSpec) -> int:
+    """Return how many places are looked at, if enough of them have contrast."""
+    return max(PLACES, min(LOOKED_AT, LOOK_BYTES // (math.prod(level.chunks) * level.dtype.itemsize)))
 
 
 def _places(below: ImageSpec, level: ImageSpec, step: Shape, most: int) -> Iterator[Region]:

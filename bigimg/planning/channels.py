@@ -150,7 +150,10 @@ def described_windows(
     for channel, window in asked:
         if channel is None:
             return window, (_stored(window, spec.scaling),) * count
-        number = channel_number(channel, spec.channels, {"c": 1} | spec.sizes)
+        try:
+            number = channel_number(channel, spec.channels, {"c": 1} | spec.sizes)
+        except UsageError as error:
+            raise UsageError(f"window: {error}") from None
         windows[number] = _stored(window, spec.scaling)
     alike = all(window == windows[0] for window in windows)
     return (asked[0][1] if alike else None), tuple(windows)

@@ -16,7 +16,7 @@ def free_bytes(folder: Path) -> int:
 
 
 def check_free(
-    target: object, folder: Path, needed: int, *, who: str = "", about: bool = False, ways: Sequence[str] = ()
+    target: object, folder: Path, needed: int, *, who: str = "", about: int = 0, ways: Sequence[str] = ()
 ) -> None:
     """Refuse by an OutputError what the disk of ``folder`` has no room for.
 
@@ -26,18 +26,19 @@ def check_free(
         What the message begins with.
     folder : path
     needed : int
-        Bytes.
+        Bytes, as they will be.
     who : str
         What needs them, in the plural, if not the target.
-    about : bool
-        Whether they are estimated: up to a twentieth less may do then.
+    about : int
+        Further bytes, which are estimated: up to a twentieth less of these may do.
     ways : sequence of str
         What to do besides making room, and choosing another disk.
     """
     free = free_bytes(folder)
-    if needed * (0.95 if about else 1) > free:
+    size = human_bytes(needed + about)
+    if needed + about * 0.95 > free:
         what = f"{who} need" if who else "needs"
         raise OutputError(
-            f"{target}: {what} {'about ' * about}{human_bytes(needed)} of disk, {human_bytes(free)} are free:",
+            f"{target}: {what} {'about ' if about else ''}{size} of disk, {human_bytes(free)} are free:",
             ways=["make room", "choose another disk", *ways],
         )

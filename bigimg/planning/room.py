@@ -15,7 +15,7 @@ from bigimg.errors import BudgetError
 from bigimg.planning.memory import budget_bytes, human_bytes
 from bigimg.system.memory import heap_trimmer, resident_bytes
 
-DECODERS_BYTES = 12_000_000
+DECODERS_BYTES = 14_000_000
 """Resident memory of what the first read may still import (imagecodecs, Pillow), measured."""
 LATER = {"libraries still to load": DECODERS_BYTES}
 ADVICE_MARGIN = 1.03

@@ -2,10 +2,11 @@
 
 A *place* is a box of the level and the pixels of the level below that its windows cover. Two questions are asked.
 
-1. Is it as near to the means as its codec allows? Without loss, rounding alone is allowed: each halving that a program
-   rounds or cuts off moves a value by less than 1, and so do the rounded values of the level below. With loss, pixels
-   move by more, but a place keeps its mean within 2 % of the range (half a step of the first coefficient of JPEG, at
-   quality 20, in this level and in the one below), and the error stays below half of the contrast.
+1. Is it as near to the means as its codec allows? Without loss, rounding alone is allowed: a level that is rounded or
+   cut off, as the level below was, lies less than 1 off; where axes are halved one after the other, each halving moves
+   a value by up to 0.5. With loss, pixels move by more, but a place keeps its mean within 2 % of the range (half a step
+   of the first coefficient of JPEG, at quality 20, in this level and in the one below), and the error stays below half
+   of the contrast.
 2. Is it nearer to the means than to what other programs make: single pixels, means of the middle of a window, means of
    windows that lie one pixel aside? A codec adds about the same error to each, so the true one is the nearest. Measured
    on a slide as JPEG of quality 15 to 95 (docs/design/0023-levels-of-a-source.md).
@@ -109,7 +110,7 @@ class Comparison:
         """Return how far rounding alone moves a value that is made of values up to ``largest``."""
         if self.dtype.kind == "f":
             return float(np.finfo(self.dtype).eps) * math.prod(self.factors) * largest
-        return max(1.0, math.ceil(math.log2(max(self.factors))))
+        return max(1.0, 0.5 * sum(math.ceil(math.log2(f)) for f in self.factors))
 
     def _candidates(self, fine: Array, means: Array) -> Iterator[tuple[str, Array]]:
         """Yield what programs make of the level below, and what to call it."""

@@ -39,8 +39,14 @@ def path_beside(source: str, name: str, start: str = "") -> str:
     return os.path.join(os.path.dirname(source), found)
 
 
-def file_beside(source: str, name: str, start: str = "") -> str:
+def file_beside(source: str, name: str, start: str = "", *, what: str = "its pixels") -> str:
     """Return the path of the file that the file ``source`` calls ``name``; see :func:`path_beside`.
+
+    Parameters
+    ----------
+    source, name, start : str
+    what : str
+        What is in it, for the message.
 
     Raises
     ------
@@ -49,6 +55,9 @@ def file_beside(source: str, name: str, start: str = "") -> str:
     """
     path = path_beside(source, name, start)
     if not os.path.isfile(path):
-        what = f"its pixels should be in {os.path.basename(path)}, which is not there"
-        raise InputNotFoundError(f"{source}: {what}; put that file beside it")
+        shown = os.path.relpath(path, os.path.dirname(source) or ".")
+        where = "there" if os.path.dirname(shown) else "beside it"
+        raise InputNotFoundError(
+            f"{source}: {what} should be in {shown}, which is not there; put that file {where}"
+        )
     return path

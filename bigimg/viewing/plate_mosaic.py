@@ -179,10 +179,11 @@ def _scales(fields: Fields) -> Iterator[Scale]:
     meta = fields.plate.meta
     shapes = [level.shape[-2:] for level in fields.model.levels]
     height, width = shapes[0]
-    factors = [1]  # of one level after the other
+    factors = [1]  # of one level after the other; up to the first whose y and x have different ones
     for shape in shapes[1:]:
         factor = round(max(height, width) / max(shape))
-        if factor % factors[-1] or factor == factors[-1]:
+        whole = all(m in (n // factor, -(-n // factor)) for n, m in zip(shapes[0], shape, strict=True))
+        if not whole or factor % factors[-1] or factor == factors[-1]:
             break
         factors.append(factor)
     last, times = factors[-1], [1] * len(factors)

@@ -463,6 +463,17 @@ def test_the_end_tells_how_many_members_there_may_be(large: bool, tmp_path: Path
     assert 500 <= Archive(path).most_members <= 700
 
 
+def test_to_open_a_packed_store_its_members_are_not_counted(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bigimg.omezarr.archive.most_members", None)
+    np.testing.assert_array_equal(bigimg.open(packed), PIXELS)
+    (tmp_path / "a.ozx").write_bytes(b"no zip file" * 9)
+    monkeypatch.undo()
+    with pytest.raises(InputError, match=r"a\.ozx: not a zip file that can be read"):
+        bigimg.open(tmp_path / "a.ozx")
+
+
 def test_a_full_disk_is_noticed_before(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))

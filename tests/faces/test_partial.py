@@ -198,9 +198,7 @@ def test_a_source_that_is_whole_or_can_be_no_other_way(tmp_path: Path):
     np.save(tmp_path / "a.npy", VOLUME)
     bigimg.write(VOLUME, tmp_path / "a.ome.zarr", memory="1GB")
     for source in (tmp_path / "a.png", tmp_path / "a.npy", tmp_path / "a.ome.zarr", VOLUME):
-        with pytest.raises(
-            UsageError, match="allow_partial=True is for TIFF, DICOM series, folders of planes"
-        ):
+        with pytest.raises(UsageError, match="allow_partial=True is for TIFF, DICOM, MRC, folders of planes"):
             bigimg.open(source, allow_partial=True)
     with pytest.raises(UsageError, match="on_gap='fill' is for DICOM series"):
         bigimg.open(tmp_path / "whole.tif", allow_partial=True, on_gap="fill")

@@ -21,6 +21,7 @@ from bigimg.viewing.napari.layers import layers_of
         (("R", "G", "B"), ("FF0000", "00FF00", "0000FF")),
         (None, ("FF0000", "00FF00", "0000FF")),
         (tuple("abcde"), SPARE[:5]),
+        (None, SPARE[:4]),
     ],
 )
 def test_one_colour_everywhere(
@@ -36,6 +37,7 @@ def test_one_colour_everywhere(
     )
     omero = json.loads((store / "zarr.json").read_text())["attributes"]["ome"]["omero"]
     assert tuple(each["color"] for each in omero["channels"]) == colors
+    assert all(each["active"] for each in omero["channels"])
     layers = [options["colormap"] for _, options, _ in layers_of(store)]
     assert [each.lstrip("#").upper() for each in layers] == list(colors)
     from bigimg.viewing.pictures import plane_picture

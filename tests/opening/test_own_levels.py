@@ -6,6 +6,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 
 import bigimg
 from bigimg.cli import cli
-from bigimg.errors import InputError, UsageError
+from bigimg.errors import BudgetError, InputError, UsageError
 from bigimg.opening import own_levels
 from bigimg.opening.open import levels_of_source, open_source
 from bigimg.testing import check_reader
@@ -150,7 +151,7 @@ def test_sources_that_have_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="levels=3: give 'source'"):
         bigimg.open(path, levels=3)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="of labels there are none"):
-        own_levels.with_own_levels(Labelled(open_source(path)))
+        own_levels.taken(Labelled(open_source(path)), "source")
     store = tmp_path / "a.ome.zarr"
     bigimg.convert(path, store, progress=False)
     with pytest.raises(UsageError, match="a store has levels, and they are taken"):
@@ -161,8 +162,6 @@ class Labelled:
     """The reader of a file whose numbers are ids."""
 
     def __init__(self, reader: Any) -> None:
-        from dataclasses import replace
-
         self.inner, self.spec = reader, replace(reader.spec, kind="labels")
 
     def __getattr__(self, name: str) -> Any:
@@ -251,6 +250,39 @@ def test_a_member_of_a_zip_file_has_its_levels(tmp_path: Path) -> None:
     assert reader.source.endswith("a.zip::a.tif")
 
 
+def test_nothing_is_read_before_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = picture()
+    path = tiff(tmp_path / "a.tif", [fine, halved(fine)])
+    monkeypatch.setattr(type(open_source(path)), "read", lambda *_: pytest.fail("read"))
+    with pytest.raises(
+        BudgetError, match=r"a\.tif: comparing its levels: needs .*: leave levels='source' out"
+    ):
+        bigimg.open(path, levels="source", memory="20MB")
+
+
+def test_readers_are_closed_once_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = picture()
+    path = tiff(tmp_path / "a.tif", [fine, halved(fine), halved(halved(fine))])
+    reader, closed = open_source(path), list[Any]()
+    monkeypatch.setattr(type(reader), "close", lambda self: closed.append(self))
+    assert own_levels.taken(reader, "source").readers == tuple(closed)  # type: ignore[attr-defined]
+
+
+def test_levels_are_advised_where_they_may_be_taken(tmp_path: Path) -> None:
+    fine = picture()
+    path = tiff(tmp_path / "a.tif", [fine, halved(fine)])
+    with pytest.raises(
+        UsageError, match="without levels; take those of its file by levels='source', or make a"
+    ):
+        bigimg.open(path, level=1)
+    reader = open_source(path)
+    assert own_levels.offered(reader) == 1
+    assert any("levels='source'" in note for note in bigimg.info(reader).notes)
+    reader.access = replace(reader.access, kind="sequential", order=("y", "x", "c"))  # type: ignore[misc]
+    assert own_levels.offered(reader) == 0
+    assert not any("levels='source'" in note for note in bigimg.info(reader).notes)
+
+
 # ------------------------------------------------------------------------------------------------- other formats
 
 
@@ -336,7 +368,7 @@ def test_a_dicom_slide(tmp_path: Path, sampled: bool) -> None:
 
 @pytest.mark.parametrize("of", [0, 1, (0, 1)])
 def test_tiles_that_were_never_scanned_stay_holes(tmp_path: Path, of: int | tuple[int, ...]) -> None:
-    """Of full resolution, of the level, or of both, which then overlap."""
+    """Of full resolution; where the level lacks pixels beside these, they would be zeros in a thumbnail."""
     fine = picture((240, 320, 3))
     for number, (pixels, step) in enumerate(((halved(fine), 0.001), (fine, 0.0005))):
         lost = 1 - number in np.atleast_1d(of)
@@ -345,9 +377,13 @@ def test_tiles_that_were_never_scanned_stay_holes(tmp_path: Path, of: int | tupl
         kept = slice(1, None) if lost else slice(None)
         made = slide(tiles[kept], pixels.shape[:2], number=number, spacing=step, places=places[kept])
         made.save_as(tmp_path / f"{number}.dcm", enforce_file_format=True)
+    if of != 0:
+        with pytest.raises(InputError, match="level 1 of the file is none: it lacks pixels that level 0 has"):
+            bigimg.thumbnail(tmp_path, 48, levels="source")
+        return
     img = bigimg.open(tmp_path, level=1, levels="source")
     expected = first(halved(fine)).copy()
-    hole = (20, 40) if of == 0 else (40, 80)
+    hole = (20, 40)
     expected[:, : hole[0], : hole[1]] = 0
     np.testing.assert_array_equal(img, expected)
     assert bigimg.stats(img)["count"].values.tolist() == [120 * 160 - hole[0] * hole[1]] * 3
@@ -402,6 +438,16 @@ def test_czi(tmp_path: Path, marked: int, lossy: bool) -> None:
     base = bigimg.open(path)
     assert img.bigimg.origin["x"] == base.bigimg.origin["x"] + 0.25
     assert base.shape == fine.shape
+
+
+def test_a_level_that_lacks_planes_is_named(tmp_path: Path) -> None:
+    fine = picture((128, 256))
+    tiles = [Tile(fine, 0, 0, {"Z": z}, kind="Gray8") for z in range(3)]
+    own = [Tile(halved(fine), 0, 0, {"Z": z}, shown=(128, 256), pyramid=2, kind="Gray8") for z in (0, 2)]
+    write_czi(tmp_path / "a.czi", [*tiles, *own], metadata())
+    said = r"a\.czi: level 1 of the file cannot be taken: 1 of 3 planes were .*; leave levels='source' out, or make"
+    with pytest.raises(InputError, match=said):
+        bigimg.open(tmp_path / "a.czi", levels="source")
 
 
 # ---------------------------------------------------------------------------------------------------- real files

@@ -68,7 +68,7 @@ def test_a_window_is_of_real_values(tmp_path: Path) -> None:
         ({"colors": ["00FF00"]}, "colors: 1 for 2 channels; give one for each"),
         ({"window": (5, 5)}, r"window=\(5, 5\): give the values that are drawn black and white"),
         ({"window": {}}, "window={}: names no channel"),
-        ({"window": {"Cy5": (0, 1)}}, "no channel 'Cy5'"),
+        ({"window": {"Cy5": (0, 1)}}, "window: no channel 'Cy5'"),
         ({"window": (0, 1), "kind": "labels"}, "window: the pixels are labels, which have none"),
         ({"colors": ["00FF00", "FF0000"], "kind": "mask"}, "colors: the pixels are a mask's values, which have none"),
     ],

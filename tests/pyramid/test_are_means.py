@@ -92,6 +92,18 @@ def test_means_of_floats_are_exact() -> None:
         assert (comparison.doubt is None) == taken
 
 
+def test_axes_halved_one_after_the_other_are_rounded_three_times() -> None:
+    fine = np.random.default_rng(2).integers(0, 9, (8, 128, 128), np.uint8)
+    level = fine.astype(int)
+    for axis in range(3):
+        first, second = (np.take(level, range(i, level.shape[axis], 2), axis) for i in (0, 1))
+        level = (first + second + 1) // 2
+    comparison = Comparison("zyx", (2, 2, 2), fine.dtype, lossy=False)
+    comparison.add(level.astype(np.uint8), fine)
+    assert np.abs(level - fine.reshape(4, 2, 64, 2, 64, 2).mean((1, 3, 5))).max() > 1
+    assert comparison.doubt is None
+
+
 def test_where_nothing_tells_them_apart_they_are_taken() -> None:
     fine = np.repeat(np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8), 2, 0), 2, 1)
     comparison = Comparison("yx", (2, 2), fine.dtype, lossy=False)

@@ -47,5 +47,12 @@ def test_files(tmp_path: Path) -> None:
         InputNotFoundError, match=r"a\.mhd: its pixels should be in b\.raw, which is not there"
     ):
         file_beside(str(header), "b.raw")
+    with pytest.raises(InputNotFoundError, match=r"b\.raw, which is not there; put that file beside it"):
+        file_beside(str(header), "b.raw")
+    with pytest.raises(
+        InputNotFoundError,
+        match=r"a part of it should be in sub/b\.raw, which is not there; put that file there",
+    ):
+        file_beside(str(header), "b.raw", "sub", what="a part of it")
     with pytest.raises(InputError, match=r"a\.mhd: names the file '\.\./a\.raw', outside its own folder"):
         path_beside(str(header), "../a.raw")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,6 +29,15 @@ def test_of_very_many_files_some_are_read(tmp_path: Path, monkeypatch: pytest.Mo
         Path(name).write_bytes(data)
         return digest.files_digest(names) != before
 
+    older = {
+        "sha256": hashlib.sha256(hashlib.sha256(b"pixels").digest() * 10).hexdigest(),
+        "files": 10, "bytes": 60, "of": "all bytes",
+    }  # fmt: skip
+    reader = SimpleNamespace(paths=names, source="a")
+    assert digest.source_digest(reader, older) == older  # type: ignore[arg-type]
+    newer = digest.source_digest(reader)  # type: ignore[arg-type]
+    assert isinstance(newer, dict)
+    assert digest.source_digest(reader, newer) == newer == digest.files_digest(names)  # type: ignore[arg-type]
     assert digest.files_digest(names)["of"] == "all sizes, and all bytes of each file whose number 3 divides"
     assert changed(names[3], b"PIXELS")
     assert not changed(names[4], b"PIXELS")

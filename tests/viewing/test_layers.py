@@ -226,8 +226,27 @@ def test_huge_files_offer_to_be_converted(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(layers_of(reader)) == 1
     assert reader.regions == []  # decoded at the first look
     monkeypatch.setattr(layers_module, "MOST_KEPT_BYTES", 1000)
-    with pytest.raises(BudgetError, match=r"1\.20 kB that can only be decoded in one go \(rows of a PNG\)"):
+    monkeypatch.setattr(
+        reader, "coarser", (open,), raising=False
+    )  # which levels='source' refuses of such a file
+    said = (
+        r"1\.20 kB that can only be decoded in one go \(rows of a PNG\), allowed 1\.00 kB: make levels first"
+    )
+    with pytest.raises(BudgetError, match=said):
         layers_of(reader)
+
+
+def test_the_smallest_level_is_small_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = noise((300, 400)) // 2
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(fine, tile=(64, 64), subifds=1)
+        file.write(fine.reshape(150, 2, 200, 2).mean((1, 3)).astype(fine.dtype), tile=(64, 64), subfiletype=1)
+    monkeypatch.setattr(layers_module, "MOST_PLANE_BYTES", 30_000)
+    assert len(layers_of(tmp_path / "a.tif", levels="source")) == 1
+    monkeypatch.setattr(layers_module, "MOST_PLANE_BYTES", 29_999)
+    said = r"its smallest level has 30\.0 kB and 200 pixels a side, and without smaller ones .*: make levels first"
+    with pytest.raises(BudgetError, match=said):
+        layers_of(tmp_path / "a.tif", levels="source")
 
 
 def test_what_is_decoded_whole_is_decoded_once() -> None:

@@ -111,6 +111,8 @@ def test_napari_shows_the_wells_side_by_side(plate: Path) -> None:
         assert not cell[:, 200:].any()
         np.testing.assert_array_equal(data[y + 10 : y + 310, x + 20 :], whole[y + 10 : y + 310, x + 20 :])
     assert not whole[: step[0], 2 * step[1] :].any()  # there is no A3
+    with pytest.raises(UsageError, match="levels='nonsense': a stored plate has levels; leave it out"):
+        layers_of(str(plate), levels="nonsense")  # type: ignore[arg-type]
     assert layers_of(str(plate / "A/2/0"))
     assert layers_of(str(plate), series="A2/0")
 
@@ -145,6 +147,20 @@ def test_levels_of_a_plate_lie_over_one_another(tmp_path: Path) -> None:
         assert not found[:, y:, x:].any()
         part = (slice(1, 2), slice(y // 2, y + 5), slice(3, x + 7))
         np.testing.assert_array_equal(level.read(part), found[part])
+
+
+def test_levels_that_halve_one_axis_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bigimg.geometry.region import full
+    from bigimg.viewing import plate_mosaic
+
+    images = {"A1": bigimg.from_array(np.full((160, 80), 9, np.uint8), dims="yx")}
+    bigimg.convert(images, tmp_path / "p.ome.zarr", chunks=64, halve="y", **ASKED)
+    assert bigimg.open(tmp_path / "p.ome.zarr/A/1/0", level=1).shape == (80, 80)
+    monkeypatch.setattr(plate_mosaic, "SIDE", 50)
+    _, levels = plate_mosaic.plate_levels(bigimg.open_plate(tmp_path / "p.ome.zarr"))
+    assert [level.spec.axes[0].spacing for level in levels] == [1, 2, 4]
+    seen = [int(np.count_nonzero(level.read(full(level.spec.shape)))) for level in levels]
+    assert seen == [160 * 80, 80 * 40, 40 * 20]
 
 
 def test_a_damaged_well_is_drawn_as_stripes(plate: Path, tmp_path: Path) -> None:

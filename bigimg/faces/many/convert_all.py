@@ -251,9 +251,9 @@ def _grows(todo: list[tuple[int, Item]], settings: Mapping[str, Any]) -> float |
 def _check_room(planned: ManyPlan, into: str | os.PathLike[str]) -> None:
     left = len(planned.items) - sum(planned.finished)
     if planned.needed_bytes is not None:
-        who = f"{counted(left, 'store')} (of which {min(left, SAMPLES)} were looked at)"
+        who = f"{left} stores (of which {min(left, SAMPLES)} were looked at)" if left > 1 else ""
         ways = ["levels_only=True", "give fewer files"]
-        check_free(into, Path(into), planned.needed_bytes, who=who, about=True, ways=ways)
+        check_free(into, Path(into), 0, about=planned.needed_bytes, who=who, ways=ways)
 
 
 def _size(source: str) -> int:

@@ -37,7 +37,7 @@ def is_finished(item: Item, asked: Options, opening: Opening) -> bool:
         plate = plate_source(item.source, opening)
         if plate is not None:
             return _is_plate_of(plate, item.target, asked, opening)
-        with closing(open_source(item.source, progress=False, **opening)) as reader:
+        with closing(as_kind(open_source(item.source, progress=False, **opening), asked.kind)) as reader:
             if not _is_of(reader, item.target, asked, opening):
                 return False
         if not asked.levels_only:
@@ -54,7 +54,7 @@ def _is_plate_of(plate: PlateSource, target: str, asked: Options, opening: Openi
     if stored != wanted.keys():
         return False
     for path, field in wanted.items():
-        with closing(field.open()) as reader:
+        with closing(as_kind(field.open(), asked.kind)) as reader:
             if not _is_of(reader, os.path.join(target, path), asked, opening):
                 return False
     return True
@@ -65,7 +65,7 @@ def _is_of(reader: Reader, store: str, asked: Options, opening: Opening) -> bool
     found = read_provenance(Path(store))
     if found is None or found.get("request") is None:
         return False
-    if request(as_kind(reader, asked.kind), asked, opening) != found["request"]:
+    if request(reader, asked, opening) != found["request"]:
         return False
     objects = Findings()
     CheckedObjects(tree_of(store), objects)

@@ -137,9 +137,8 @@ def _name(path: str) -> str:
     """Return by what name a source is known: that of its folder where its own says nothing."""
     folder, name = os.path.split(path)
     if not os.path.lexists(path) and is_pattern(path):
-        folder, name = os.path.split(path[: path.index("{")])
-        above = os.path.basename(os.path.normpath(folder)) if folder else name.rstrip("-_. ")
-        return above or os.path.basename(os.path.abspath("."))
+        folder = os.path.dirname(path[: path.index("{")])
+        return os.path.basename(os.path.abspath(folder)) or "images"  # the root has no name
     if is_htd(name):
         return os.path.splitext(name)[0]
     if is_index(path):

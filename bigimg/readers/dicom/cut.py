@@ -43,7 +43,7 @@ def in_file(pixels: Pixels, size: int, *, allow_partial: bool) -> Pixels:
             places = _places(file, pixels, size)
         there = pixels.frames if places is None else len(places)
     if there >= pixels.frames:
-        return pixels
+        return replace(pixels, places=places)
     what = f"{pixels.frames - there} of its {counted(pixels.frames, 'frame')}"
     what += f" of {pixels.rows} x {pixels.columns} lie beyond the {size} bytes of the file"
     if not there:
@@ -54,7 +54,7 @@ def in_file(pixels: Pixels, size: int, *, allow_partial: bool) -> Pixels:
 
 
 def _places(file: BinaryIO, pixels: Pixels, size: int) -> Array | None:
-    """Return first and last byte but one of the frames that are there, of shape (frames, 2); None: nothing is cut."""
+    """Return first and last byte but one of each frame that is there, of shape (frames, 2); None if reading says it."""
     from pydicom.encaps import parse_basic_offsets
 
     file.seek(pixels.offset)
@@ -74,10 +74,12 @@ def _places(file: BinaryIO, pixels: Pixels, size: int) -> Array | None:
     else:
         found = None
     if found is not None:
-        return found if len(found) < pixels.frames else None
+        return found
     fragments, within = _walk(file, first, size)
+    if len(fragments) == pixels.frames:
+        return np.array(fragments, np.int64)
     end = fragments[-1][1] if fragments else first
-    if len(fragments) >= pixels.frames or (not within and end + 8 <= size):  # what ends them follows
+    if len(fragments) > pixels.frames or (not within and end + 8 <= size):  # what ends them follows
         return None
     one = fragments and (pixels.syntax == RLE or ends_as_picture(file, fragments[0][0] + 8, fragments[0][1]))
     return (

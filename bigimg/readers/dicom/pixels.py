@@ -84,7 +84,8 @@ class Pixels:
     _whole: Shared[Array] = field(default_factory=Shared, compare=False, repr=False)
     """The pixels of a file that is read as a whole."""
     places: Array | None = field(default=None, compare=False, repr=False)
-    """Of shape (frames, 2): where the fragments of each frame begin and end, in a file that is cut."""
+    """Of shape (frames, 2): where the fragments of each frame begin and end, if that was found when the file was
+    opened; else ``_table`` has it once a frame is read."""
 
     @property
     def colored(self) -> bool:

@@ -74,7 +74,11 @@ def open_precomputed(
         raise damage(path, f"its resolution is {spacing}")
     notes: list[str] = []
     start = tuple(map(int, offset))
-    folder, written = path_beside(path, str(scale.get("key", ""))), None
+    key, written = str(scale.get("key", "")), None
+    if key.endswith("/") or "." in key.split("/"):
+        what = f"a scale lies in {key!r:.80}, a name that tensorstore does not take"
+        raise InputError(f"{path}: {what}; give it a folder of its own, and correct its key")
+    folder = path_beside(path, key)
     if scale.get("sharding") is None:
         written = _written(path, folder, shape[1:], steps, start)
     else:

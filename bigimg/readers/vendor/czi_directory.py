@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -109,7 +109,7 @@ def read_directory(path: str, file: RawFile, *, allow_partial: bool = False) -> 
                 data = _segment(
                     path, file, czi.header.directory_position, b"ZISRAWDIRECTORY", "its directory"
                 )
-                entries = _entries(path, data)
+                entries: Iterable[bytes] = list(_entries(path, data))  # raises here what it lacks
             except InputError as error:
                 entries = _walked(path, file)
                 _or_partial(error, notes, "its directory: its tiles are found one by one", allow_partial)

@@ -207,10 +207,10 @@ def _tiff_planes(
     return _TiffPlanes(folder, header.samples), np.vectorize(numbers.__getitem__)(places)
 
 
-def _named(path: str, folder: str, name: str) -> str:
+def _named(path: str, folder: str, name: str, what: str = "its pixels") -> str:
     """Return the path of a file that the project at ``path`` names, as seen from ``folder``."""
     own = os.path.abspath(path)
-    return file_beside(own, unquote(name), os.path.relpath(folder, os.path.dirname(own)))
+    return file_beside(own, unquote(name), os.path.relpath(folder, os.path.dirname(own)), what=what)
 
 
 def _check_references(path: str, file: Any, seen: set[str]) -> int:
@@ -226,7 +226,7 @@ def _check_references(path: str, file: Any, seen: set[str]) -> int:
     seen.add(file.filepath)
     for each in file.xml_element.iterfind("./Element/Children/Reference"):
         if each.get("File") is not None:
-            _named(path, file.dirname, each.attrib["File"])
+            _named(path, file.dirname, each.attrib["File"], "a part of it")
     pixels = sum(each.size for each in file.memory_blocks.values() if each.offset > 0)
     own: int = max(0, os.path.getsize(file.filepath) - pixels)
     return own + sum(_check_references(path, child, seen) for child in file.children)

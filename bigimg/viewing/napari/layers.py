@@ -13,7 +13,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from bigimg.errors import BudgetError
+from bigimg.errors import BudgetError, UsageError
 from bigimg.geometry.axes import MILLIMETERS, SECONDS, Axis
 from bigimg.geometry.colours import lights_of
 from bigimg.geometry.spec import Channel, ImageSpec, Scaling
@@ -23,12 +23,12 @@ from bigimg.omezarr.packed import stem
 from bigimg.opening.coordinates import channels_of
 from bigimg.opening.levels import is_tree, levels_of_reader, levels_of_tree
 from bigimg.opening.open import Source, open_source
-from bigimg.opening.own_levels import taken
+from bigimg.opening.own_levels import offered, taken
 from bigimg.opening.plates import Plate, plate_in
 from bigimg.ops.levels import LEVELS, as_opened
 from bigimg.planning.memory import budget_bytes, human_bytes
 from bigimg.pyramid.summary import stored_summary
-from bigimg.reader import Reader, coarser_of
+from bigimg.reader import Reader
 from bigimg.types import Array, FromSource, Opening
 from bigimg.viewing.napari.viewer_arrays import Decoded, Shown
 from bigimg.viewing.plate_mosaic import Fields, MosaicReader, plate_levels
@@ -61,10 +61,14 @@ def layers_of(source: Source, *, levels: FromSource | None = None, **opening: Un
     ------
     BudgetError
         The file is too large to be viewed without levels; the message has the command that makes them.
+    UsageError
+        ``levels`` of a stored plate are asked for, which has its own, or of a file that has none.
     InputError, IntegrityError
         It cannot be read, or it changed since it was written.
     """
     if opening.get("series") is None and isinstance(plate := plate_in(source, opening), Plate):
+        if levels is not None:
+            raise UsageError(f"{plate.source}: levels={levels!r}: a stored plate has levels; leave it out")
         return list(_of_plate(plate))
     reader = taken(_reader(source, **opening), levels)
     if not isinstance(reader, StoreReader):
@@ -142,11 +146,11 @@ def _names_of_wells(fields: Fields, base: MosaicReader, name: str) -> Layer:
 
 def _of_file(reader: Reader) -> Iterator[Layer]:
     spec, access = reader.spec, reader.access
-    shown = Shown(reader, 0 if "c" in spec.dims and not _is_color(spec) else None)
     levels = list(levels_of_reader(reader))
+    shown = Shown(levels[-1], 0 if "c" in spec.dims and not _is_color(spec) else None)
     plane = math.prod(shown.shape[-3:] if _is_color(spec) else shown.shape[-2:]) * shown.dtype.itemsize
-    side = max(spec.shape[-2:])
-    own = "take those of the file by levels='source', or " if coarser_of(reader) else ""
+    side = max(levels[-1].spec.shape[-2:])
+    own = "take those of the file by levels='source', or " if offered(reader) else ""
     convert = f"{own}make levels first: bigimg convert {reader.source} {_target(reader.source)}"
     if access.kind != "random":
         allowed = min(MOST_KEPT_BYTES, budget_bytes(None) // 2)
@@ -157,9 +161,10 @@ def _of_file(reader: Reader) -> Iterator[Layer]:
                 needed=spec.nbytes, allowed=allowed,
             )  # fmt: skip
         levels = [Decoded(reader)]
-    elif len(levels) == 1 and (plane > MOST_PLANE_BYTES or side > MOST_SIDE):
+    elif plane > MOST_PLANE_BYTES or side > MOST_SIDE:
+        what, without = ("a plane", "levels") if len(levels) == 1 else ("its smallest level", "smaller ones")
         raise BudgetError(
-            f"{reader.source}: a plane has {human_bytes(plane)} and {side} pixels a side, and without levels all of "
+            f"{reader.source}: {what} has {human_bytes(plane)} and {side} pixels a side, and without {without} all of "
             f"it is read for each view (allowed {human_bytes(MOST_PLANE_BYTES)}, {MOST_SIDE} pixels): {convert}",
             needed=plane, allowed=MOST_PLANE_BYTES,
         )  # fmt: skip

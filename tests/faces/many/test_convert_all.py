@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import hashlib
 import json
 import os
 import re
@@ -11,6 +12,8 @@ import shutil
 import signal
 import time
 from collections import namedtuple
+from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +25,13 @@ import zarr
 
 import bigimg
 from bigimg.conversion import commit
+from bigimg.conversion.identity import fingerprint, request
 from bigimg.conversion.progress import Progress
 from bigimg.errors import OutputError, UsageError
 from bigimg.faces.many.convert_all import plan_all
+from bigimg.omezarr.metadata import FORMAT
+from bigimg.opening.open import open_source
+from bigimg.planning.options import Options
 from tests.conversion.sources import noise
 from tests.running import bigimg as command
 from tests.running import start
@@ -173,6 +180,10 @@ def test_the_disk_for_all_is_compared_with_what_is_free_first(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 9_000))
     with pytest.raises(OutputError, match=r"5 stores .* need about .* of disk, 9.00 kB are free: make room"):
         bigimg.convert_all(files, tmp_path / "out", report=tmp_path / "r.csv", **QUIET)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, 900))
+        with pytest.raises(OutputError, match=r"out: needs about .* of disk, 900 B are free: make room"):
+            bigimg.convert_all(files / "0.tif", tmp_path / "out", **QUIET)
     assert not (tmp_path / "r.csv").exists()
     assert not list((tmp_path / "out").iterdir())
     planned = plan_all(files, tmp_path / "out")
@@ -364,7 +375,7 @@ def test_each_image_of_a_collection_becomes_a_store(tmp_path: Path) -> None:
     assert [Path(row.target).name for row in alone.rows] == ["run.ome.zarr"]
     np.testing.assert_array_equal(bigimg.open(tmp_path / "one/run.ome.zarr"), pixels["1"])
     told = command("convert", tmp_path / "in/run.zarr", tmp_path / "a.ome.zarr", scratch=tmp_path)
-    assert "choose with --series NAME, or convert each of them with --into FOLDER" in told.err
+    assert "choose with --series NAME, or make a store of each with bigimg convert --into FOLDER" in told.err
 
 
 def test_a_plate_with_a_damaged_field_is_absent_and_passed_by(tmp_path: Path) -> None:
@@ -435,3 +446,18 @@ def test_the_commands_to_look_at_a_store_are_quoted(tmp_path: Path) -> None:
     target = tmp_path / "n s.ome.zarr"
     printed = command("convert", tmp_path / "a.tif", target, scratch=tmp_path)
     assert f"bigimg stats '{target}'" in printed.out + printed.err
+
+
+def test_a_store_of_a_run_before_colours_and_windows_is_finished(files: Path, tmp_path: Path) -> None:
+    """What a run is known by, as it was then: each option but memory and workers, and nothing of those two."""
+    asked = {
+        "memory": 0, "workers": None, "chunks": None, "shards": None, "codec": "lz4", "levels": None, "halve": [],
+        "method": None, "kind": None, "spacing": asdict(Options(0))["spacing"], "channels": None,
+        "keep_metadata": False, "ome_version": "0.5", "levels_only": False,
+    }  # fmt: skip
+    known = [fingerprint(str(files / "0.tif"), stamped=False), asked, "{}", FORMAT]
+    text = json.dumps(known, sort_keys=True, default=str)
+    with closing(open_source(files / "0.tif")) as reader:
+        assert request(reader, Options(5), {}) == hashlib.sha256(text.encode()).hexdigest()
+        others = [Options(5, colors=("00FF00",)), Options(5, window=((None, (0.0, 9.0)),))]
+        assert len({request(reader, each, {}) for each in (Options(5), *others)}) == 3

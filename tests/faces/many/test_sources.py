@@ -109,3 +109,13 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="give files, folders, patterns"):
             found(none, tmp_path)
     assert found(tmp_path / "gone.tif", tmp_path) == {"gone.tif": "gone.ome.zarr"}  # it fails by itself
+
+
+@pytest.mark.parametrize("pattern", ["A{z}_c1.tif", "{z}.tif", "../run/A{z}.tif", "{z}/a.tif"])
+def test_a_pattern_is_called_after_its_folder(
+    pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    assert [each.target for each in items_of(pattern, "out", ".ome.zarr")] == ["out/run.ome.zarr"]
+    assert [each.target for each in items_of(f"../run/{pattern}", "out", ".ome.zarr")] == ["out/run.ome.zarr"]

@@ -448,6 +448,22 @@ def test_frames_behind_the_end_of_a_cut_file_are_holes(
     np.testing.assert_array_equal(whole(again), np.where(kept, expected, 0))
 
 
+@pytest.mark.parametrize("tables", ["basic", "extended", "none"])
+def test_frames_of_a_whole_file_are_looked_for_once(
+    tables: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    tiles = tiles_of(SMOOTH, ROWS, COLUMNS)
+    path = save(slide(tiles, SIZE, syntax=JPEG2000Lossless, tables=tables), tmp_path / "a.dcm")
+    found = []
+    for _ in range(2):
+        found.append(whole(open_file(path)))
+        monkeypatch.setattr("bigimg.readers.dicom.cut._places", lambda *_: None)  # as it is read without them
+    np.testing.assert_array_equal(*found)
+    monkeypatch.undo()
+    monkeypatch.setattr("bigimg.readers.dicom.pixels._find_frames", None)
+    np.testing.assert_array_equal(whole(open_file(path)), found[0])
+
+
 def test_a_slide_that_is_cut_before_its_first_frame_ends(tmp_path: Path):
     path = save(slide(tiles_of(SMOOTH, ROWS, COLUMNS), SIZE, syntax=JPEG2000Lossless), tmp_path / "a.dcm")
     path.write_bytes(path.read_bytes()[: table_at(path) + 70])

@@ -186,6 +186,18 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
             open_file(path)
 
 
+@pytest.mark.parametrize("key", [".", "./s0", "s0/"])
+def test_a_key_that_tensorstore_does_not_take_is_refused_before_pixels(key: str, tmp_path: Path) -> None:
+    path = precomputed(tmp_path / "a")
+    document = json.loads((path / "info").read_text())
+    document["scales"][0]["key"] = key
+    (path / "info").write_text(json.dumps(document))
+    with pytest.raises(
+        InputError, match="a name that tensorstore does not take; give it a folder of its own"
+    ):
+        open_file(path)
+
+
 def test_which_chunks_of_a_precomputed_volume_have_a_file(tmp_path: Path) -> None:
     """Files are looked at, and not a name for each of 64 million chunks; other files and names count for nothing."""
     path = precomputed(tmp_path / "a", np.ones((1, 9, 20, 37), np.uint8), offset=(-5, 2, 1))

@@ -523,6 +523,21 @@ def test_tiles_of_a_file_whose_directory_is_cut_off_are_found(part: float, tmp_p
     assert any("lacks its directory" in note for note in reader.spec.notes)
 
 
+def test_a_directory_that_ends_before_the_tiles_that_it_names_is_passed_by_on_request(tmp_path: Path) -> None:
+    path = tmp_path / "a.czi"
+    write_czi(path, stack(), STACK, ahead=True)
+    whole, data = read(open_file(path)), bytearray(path.read_bytes())
+    data[data.index(b"ZISRAWDIRECTORY") + 32] += 1
+    path.write_bytes(data)
+    with pytest.raises(
+        InputError, match=r"ends before the 13 tiles that it names.*, or take what is there by"
+    ):
+        open_file(path)
+    reader = open_file(path, allow_partial=True)
+    assert any("lacks its directory" in note for note in reader.spec.notes)
+    np.testing.assert_array_equal(read(reader), whole)
+
+
 def test_a_file_that_is_cut_before_its_first_tile_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.czi"
     starts = write_czi(path, stack(), STACK, ahead=True)
