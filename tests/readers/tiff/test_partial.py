@@ -13,6 +13,7 @@ import tifffile
 
 from bigimg.errors import InputError
 from bigimg.geometry.region import full
+from bigimg.readers.registry import open_file
 from bigimg.readers.tiff.reader import TiffReader
 from bigimg.types import Array
 from tests.readers.tiff.test_cut import IMAGEJ, KINDS, micro_manager
