@@ -16,6 +16,8 @@ DAMAGED = f"it is truncated or damaged: {AGAIN}"
 PARTIAL = "take what is there by allow_partial=True"
 ACCEPT = "accept=True of verify takes it over"
 """What else can be done with a file of which a part is gone."""
+CUT_HERE = "before the cut"
+"""What every note says on a source of which nobody knows how much is gone."""
 
 
 class BigimgError(Exception):

@@ -166,8 +166,8 @@ OPTIONS: dict[str, Decorator] = {
     ),
     "on_gap": click.option(
         "--on-gap", type=click.Choice(["error", "fill", "split"]),
-        help="Where slices of a DICOM series or files of a pattern are missing: refuse, put empty ones there, or take "
-        "each even part for a series.",
+        help="Where slices of a DICOM series or files of a pattern are missing: refuse, put empty ones there, or (of "
+        "DICOM alone) take each even part for a series.",
     ),
     "tilt": click.option(
         "--tilt", type=click.Choice(["error", "keep"]), help="Where DICOM slices are shifted: refuse, or keep it."

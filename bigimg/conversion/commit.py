@@ -219,7 +219,9 @@ def _entered(
         assert isinstance(earlier, dict)
         now = json.loads(dumps(identity))
         different = [
-            f"other {n}" if n.endswith("s") else f"another {n}" for n in now if earlier.get(n) != now[n]
+            f"other {n}" if n.split()[0].endswith("s") else f"another {n}"
+            for n in now
+            if earlier.get(n) != now[n]
         ]
         if different:
             raise ResumeError(

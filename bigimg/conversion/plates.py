@@ -59,6 +59,7 @@ from bigimg.planning.plan import ConversionPlan
 from bigimg.planning.plate_plan import FieldPlan, PlatePlan, field_plan
 from bigimg.reader import Reader, as_kind
 from bigimg.readers.allowed import is_known
+from bigimg.readers.folders.pattern import is_pattern
 from bigimg.readers.plates.source import PlacedField, PlateSource, laid_out
 from bigimg.system import files
 from bigimg.system.memory import heap_trimmer, resident_bytes
@@ -213,9 +214,10 @@ def run_plate(
             fields.close()
         if damaged:
             many = f"{len(damaged)} of {counted(len(plan.fields), 'field')}"
-            raise InputError(
-                f"{plan.source}: {many} cannot be read, and the others are done: {few(damaged)}; {AGAIN}"
-            )
+            what = f"{many} cannot be read, and the others are done: {few(damaged)}; {AGAIN}"
+            if is_pattern(plan.source):  # its names say which plane a file is
+                what += ", or delete the file, and take it for missing by on_gap='fill' with resume=False"
+            raise InputError(f"{plan.source}: {what}")
         with undisturbed():
             _write_documents(staging.store, plan, source)
     return PlateResult(plan, time.monotonic() - started, stored, resumed)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bigimg.errors import AGAIN, InputError
+from bigimg.errors import AGAIN, CUT_HERE, InputError
 from bigimg.geometry.axes import Axis
 from bigimg.geometry.region import count, overlap, shift
 from bigimg.geometry.spec import Channel, ImageSpec
@@ -188,6 +188,15 @@ def with_holes(spec: ImageSpec, holes: Iterable[Region], *, source: str, remedy:
     return replace(found, notes=(*found.notes, said(found))) if found.missing else spec
 
 
+OF_THE_PIXELS = "% of the pixels "
+"""What every note on holes says."""
+
+
+def on_missing(notes: Iterable[str]) -> str:
+    """Return those of ``notes`` that say what a source lacks; empty if it is whole."""
+    return "; ".join(note for note in notes if OF_THE_PIXELS in note or CUT_HERE in note)
+
+
 def said(spec: ImageSpec, *, exported: bool = False) -> str:
     """Return the sentence that says how many pixels are missing, in which planes, and what is there instead.
 
@@ -205,7 +214,7 @@ def said(spec: ImageSpec, *, exported: bool = False) -> str:
             more = f" and {len(first) - 5} more runs" if len(first) > 5 else ""
             where += f", at {name} {', '.join(first[:5])}{more}"
     return (
-        f"{100 * pixels / spec.size:.3g} % of the pixels are missing from the source{where}: they are {shown}"
+        f"{100 * pixels / spec.size:.3g} {OF_THE_PIXELS}are missing from the source{where}: they are {shown}"
         + (
             " in the file, which does not mark them"
             if exported

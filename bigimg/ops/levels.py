@@ -8,6 +8,7 @@ from typing import Unpack
 
 import xarray
 
+from bigimg.errors import InputNotFoundError, warn
 from bigimg.lazy.node_of_array import opened_pixels
 from bigimg.omezarr.open import StoreReader
 from bigimg.opening import coordinates
@@ -16,7 +17,7 @@ from bigimg.opening.open import Memory, Source, open_levels
 from bigimg.opening.open import open as open_image
 from bigimg.opening.own_levels import OwnLevel
 from bigimg.ops.derived import image as labelled
-from bigimg.reader import Reader
+from bigimg.reader import Reader, check_source
 from bigimg.types import FromSource, Opening
 
 LEVELS = (StoreReader, OwnLevel)
@@ -32,6 +33,28 @@ def finer_level(levels: Levels[xarray.DataArray], target: Mapping[str, int]) -> 
     """
     sizes = {str(name): n for name, n in levels.base.sizes.items()}
     return levels.fitting(sizes | {name: min(FINER * n, sizes[name]) for name, n in target.items()})
+
+
+def first_there(levels: Levels[xarray.DataArray], level: int) -> int:
+    """Return ``level``, or where it is one of a source that is gone, the finest level that is stored.
+
+    Warns
+    -----
+    UserWarning
+        It is another one.
+    """
+    found, gone = level, None
+    while found < len(levels) - 1 and (pixels := opened_pixels(levels[found])) is not None:
+        try:
+            check_source(pixels.reader)
+            break
+        except InputNotFoundError as error:
+            gone, found = error, found + 1
+    if gone is not None:
+        warn(
+            f"{str(gone).partition(':')[0]}: the source of its finest levels is gone: drawn from level {found}"
+        )
+    return found
 
 
 def levels_of(

@@ -1,7 +1,8 @@
 """Thumbnails: small pictures of large images, made from the level that fits.
 
 The thumbnail of a pyramid is made from the smallest level that is at least four times finer, as by ``resize``. An
-image without levels is averaged once, block by block. In both cases it takes the memory of a few blocks.
+image without levels is averaged once, block by block. In both cases it takes the memory of a few blocks. Where that
+level is of a source that is gone, the finest level that is stored does.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bigimg.lazy.dask_compute import computed
 from bigimg.opening import coordinates
 from bigimg.opening.open import Memory, Source
 from bigimg.ops.derived import image as labelled
-from bigimg.ops.levels import finer_level, levels_of
+from bigimg.ops.levels import finer_level, first_there, levels_of
 from bigimg.ops.resizing import resized
 from bigimg.ops.upright import upright
 from bigimg.types import Array, Convention, FromSource, Opening
@@ -70,13 +71,18 @@ def flat_level(
     levels: FromSource | None = None,
     **opening: Unpack[Opening],
 ) -> tuple[xarray.DataArray, xarray.DataArray]:
-    """Return the middle plane (c, y, x), upright, of the level that a thumbnail is made from; and of level 0."""
+    """Return the middle plane (c, y, x), upright, of the level that a thumbnail is made from; and of level 0.
+
+    Where the source of the finest levels is gone, the finest stored level stands for both.
+    """
     found = levels_of(img, memory=memory, levels=levels, **opening)
-    number = 0
+    number, whole = 0, found.base
     if len(found) > 1:
         sides = ("y", "x")
         number = finer_level(found, dict(zip(sides, size_of(found.base, max_size, sides), strict=True)))
-    flat, whole = (upright(_middle(each), convention) for each in (found[number], found.base))
+        if (there := first_there(found, number)) != number:  # it is not enlarged
+            number, whole = there, found[there]
+    flat, whole = (upright(_middle(each), convention) for each in (found[number], whole))
     return flat, whole
 
 

@@ -24,11 +24,13 @@ def channel_names(given: Sequence[str]) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        One of them is no text.
+        One of them is no text, or occurs twice.
     """
     names = (given,) if isinstance(given, str) else tuple(given)
     if odd := [name for name in names if not isinstance(name, str)]:
         raise UsageError(f"channels: {odd[0]!r} is no name; give a text for each channel, as in 'DAPI'")
+    if twice := next((name for name in names if names.count(name) > 1), ""):
+        raise UsageError(f"channels: {twice!r} occurs twice; give each channel a name of its own")
     return names
 
 
@@ -81,7 +83,7 @@ def _pair(given: Any) -> Window:
         low = high = 0.0
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise UsageError(
-            f"window={given!r}: give the values that are drawn black and white, as in (100, 4000)"
+            f"window={given!r}: give the values that are drawn black and white, the lower one first, as in (100, 4000)"
         )
     return low, high
 

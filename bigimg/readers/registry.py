@@ -319,7 +319,8 @@ def _refusal(path: str, head: bytes, lower: str, tried: tuple[Format, ...], brok
         lost = "the preamble and the file meta information before them are missing, which say how the pixels are stored"
         what = f"holds DICOM tags from byte {start} on, but {lost}; export it again as a DICOM file"
     elif named := [known.title for known in tried if lower.endswith(known.extensions)]:
-        what = f"begins with {head[:8]!r}: its name says {named[0]} but its content does not; copy or download it again"
+        said = os.path.splitext(lower)[1][1:].upper() if ";" in named[0] else named[0]
+        what = f"begins with {head[:8]!r}: its name says {said} but its content does not; copy or download it again"
     else:
         names = "tried " + ", ".join(known.title for known in tried)
         what = f"begins with {head[:8]!r}, no image format that bigimg knows ({names}); convert it to one of these"

@@ -35,6 +35,7 @@ MOST = 65500
 JPEG = (".jpg", ".jpeg")
 STREAMED = (".png", *JPEG, ".tif", ".tiff")
 """Endings of pictures that are written band by band; Pillow writes the others from memory."""
+DRAWN = ", or draw a figure (on the command line: --figure)"
 HELD_BYTES = 32 << 20
 """The largest plane that is read once into memory; of a larger one percentiles and file are two passes."""
 
@@ -124,7 +125,9 @@ def _pillow_format(target: str | os.PathLike[str], ending: str) -> str:
     Image.init()
     found = Image.registered_extensions().get(ending)
     if found not in Image.SAVE:
-        raise UsageError(f"{target}: no picture format ends in {ending}; use .png, .jpg or .tif")
+        raise UsageError(
+            f"{target}: no picture format ends in {ending}; use .png, .jpg or .tif{DRAWN if ending == '.svg' else ''}"
+        )
     return found
 
 

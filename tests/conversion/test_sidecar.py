@@ -421,3 +421,13 @@ def test_another_file_of_the_same_size_is_refused_before_it_is_opened(
     monkeypatch.setattr("bigimg.opening.finer_levels.open_place", None)
     with pytest.raises(InputError, match=r"which has changed \(SHA-256"):
         bigimg.open(target).compute()
+
+
+def test_a_thumbnail_needs_no_source_that_is_gone(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.full((700, 900), 7, np.uint8), tile=(64, 64))
+    store = tmp_path / "a.ome.zarr"
+    bigimg.convert(tmp_path / "a.tif", store, chunks=64, levels_only=True, **QUIET)
+    (tmp_path / "a.tif").unlink()
+    with pytest.warns(UserWarning, match="is gone: drawn from level 2"):
+        small = bigimg.thumbnail(store, 800)
+    np.testing.assert_array_equal(small, np.full((175, 225), 7, np.uint8))

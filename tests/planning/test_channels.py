@@ -65,6 +65,7 @@ def test_a_window_is_of_real_values(tmp_path: Path) -> None:
     ("asked", "says"),
     [
         ({"colors": ["green", "FF0000"]}, "colors: 'green' is no color; write six hexadecimal digits"),
+        ({"channels": ["foo", "foo"]}, "channels: 'foo' occurs twice; give each channel a name of its own"),
         ({"colors": ["00FF00"]}, "colors: 1 for 2 channels; give one for each"),
         ({"window": (5, 5)}, r"window=\(5, 5\): give the values that are drawn black and white"),
         ({"window": {}}, "window={}: names no channel"),

@@ -19,6 +19,7 @@ from bigimg.faces.convert import convert_source, parted, plan
 from bigimg.faces.many.finished import is_finished
 from bigimg.faces.many.report import Conversions, table
 from bigimg.faces.many.sources import Item, items_of
+from bigimg.geometry.holes import on_missing
 from bigimg.planning.disk import check_free, free_bytes
 from bigimg.planning.memory import human_bytes
 from bigimg.planning.options import Options, options
@@ -112,7 +113,7 @@ def convert_all(
         A CSV file with a line for each source: source, target, state, seconds, bytes, message. The state is
         ``converted``, ``finished`` (by an earlier run), ``failed``, or of a run that was stopped ``interrupted`` and
         ``waiting``; once the disk is full the others wait. It is written line by line. The message is that of the
-        error, or says which image of a file that holds several was converted.
+        error, or says which image of a file that holds several was converted, and what the source lacks.
     executor, progress, resume, overwrite, sync :
         As in :func:`bigimg.convert`; the progress is that of all files, in bytes of the sources.
     **settings
@@ -181,8 +182,9 @@ def convert_each(
                     item.source, item.target, executor=executor, progress=inner or False, resume=resume,
                     overwrite=overwrite, sync=sync, **settings | _chosen(item),
                 )  # fmt: skip
-                note = "" if isinstance(result, PlateResult) else on_others(result.plan.spec.of_source)
-                note = note or ("" if item.series is None else f"series {item.series}")
+                which = "" if isinstance(result, PlateResult) else on_others(result.plan.spec.of_source)
+                which = which or ("" if item.series is None else f"series {item.series}")
+                note = "; ".join(filter(None, [which, on_missing(result.plan.notes)]))
                 rows.add("converted", time.monotonic() - begun, result.stored_bytes, note)
             except Exception as error:  # whatever it is, the other files are not to suffer from it
                 message = (

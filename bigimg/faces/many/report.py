@@ -31,7 +31,7 @@ class Row:
     bytes: int = 0
     """Of all objects of the store that was written now."""
     message: str = ""
-    """Of the error; of what was converted which of several images it is."""
+    """Of the error; of what was converted which of several images it is, and what it lacks."""
 
 
 @dataclass(frozen=True, slots=True)

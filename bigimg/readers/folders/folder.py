@@ -19,7 +19,7 @@ from bigimg.readers.boundary import bounded
 from bigimg.readers.dicom.study import SYSTEM, Study, may_be_dicom, study_below
 from bigimg.readers.folders.grid import arranged, stacked
 from bigimg.readers.folders.members import How, lacking
-from bigimg.readers.folders.numbering import natural_key, numbering_notes, patterns_note
+from bigimg.readers.folders.numbering import natural_key, numbering_notes, patterns_note, plane_pattern
 from bigimg.readers.folders.pattern import files_that_follow, is_pattern
 from bigimg.readers.folders.proposal import names_below, proposed
 from bigimg.readers.folders.reader import GridReader
@@ -176,11 +176,28 @@ def open_files(
     if _one_format(ordered, source, partial=partial) == "dicom":
         return _open_study(Study(ordered, 0), series, asked)
     only_image(source, series)
+    numbering, told = numbering_notes(ordered), list(patterns_note(ordered))
+    if given and (pattern := _pattern_of_planes(source, ordered)) is not None:
+        if "on_gap" in asked:
+            what = f"on_gap={asked['on_gap']!r} is for DICOM series and patterns of files"
+            raise UsageError(f"{source}: {what}; say what the names mean, as by {pattern}")
+        if any("lacks" in note for note in numbering):
+            told.append(
+                f"to take what the numbering lacks for missing planes, give on_gap='fill' and {pattern}"
+            )
     no_options(source, asked, but=OF_FILES)
     return GridReader(
-        stacked(ordered), source, _how(asked), notes=(*notes, *numbering_notes(ordered)),
-        of_source=patterns_note(ordered), plain=True,
-    )  # fmt: skip
+        stacked(ordered), source, _how(asked), notes=(*notes, *numbering), of_source=told, plain=True
+    )
+
+
+def _pattern_of_planes(source: str, paths: Sequence[str]) -> str | None:
+    """Return how a user says that the files of a folder, or of a glob, are numbered planes; None where they are not."""
+    folders = {os.path.dirname(path) for path in paths}
+    pattern = plane_pattern([os.path.basename(path) for path in paths]) if len(folders) == 1 else None
+    if pattern is None or os.path.isdir(source):
+        return pattern and f"pattern='{pattern}'"
+    return f"the path '{os.path.join(folders.pop(), pattern)}'"
 
 
 def _how(asked: Mapping[str, Any]) -> How:

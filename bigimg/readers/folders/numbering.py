@@ -43,6 +43,26 @@ def _patterns(stems: Sequence[str]) -> set[str]:
     return {re.sub(r"\d+", "#", stem) for stem in stems}
 
 
+def plane_pattern(names: Sequence[str]) -> str | None:
+    """Return the pattern of names that vary in one number, as planes along z; None of others.
+
+    >>> plane_pattern(["a{1}_08.tif", "a{1}_10.tif"]), plane_pattern(["z9.tif", "z10.tif"]), plane_pattern(["a1.tif"])
+    ('a{{1}}_{z:02}.tif', 'z{z}.tif', None)
+    """
+    rows = [re.split(r"(\d+)", name) for name in names]
+    if len({tuple(row[::2]) for row in rows}) > 1:
+        return None
+    columns = list(zip(*rows, strict=True))
+    varying = [i for i, column in enumerate(columns) if len(set(column)) > 1]
+    if len(varying) != 1:
+        return None
+    texts = columns[varying[0]]
+    padded = len({*map(len, texts)}) == 1 and any(text.startswith("0") for text in texts)
+    parts = [column[0].replace("{", "{{").replace("}", "}}") for column in columns]
+    parts[varying[0]] = f"{{z:{len(texts[0]):02}}}" if padded else "{z}"
+    return "".join(parts)
+
+
 def numbering_notes(names: Sequence[str]) -> tuple[str, ...]:
     """Return a note on the numbers of files in natural order; none when they have no gaps, or several patterns.
 

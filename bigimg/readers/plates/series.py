@@ -58,10 +58,11 @@ def plate_of_series(path: str, **asked: Any) -> PlateSource:
         Not all of them are called after wells.
     """
     every = [each.name for each in every_image(lambda series: open_file(path, series=series, **asked))]
-    if not every or (other := next((name for name in every if well_of(name) is None), None)) is not None:
-        what = f"its image {other!r:.80} is" if every else "its one image is"
+    other = next((number for number, name in enumerate(every) if well_of(name) is None), None)
+    if not every or other is not None:
+        what = "its one image is" if len(every) < 2 else f"its image {every[other or 0] or other!r:.80} is"
         raise UsageError(
-            f"{path}: {what} not called after a well, as in A1 or A1-Site_0, so it is no plate; leave plate out"
+            f"{path}: {what} not called after a well, as in A1 or A1-Site_0, so it is no plate; leave out plate=True"
         )
     openers = [partial(open_file, path, series=number, **asked) for number in range(len(every))]
     return PlateSource(

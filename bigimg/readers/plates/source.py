@@ -94,7 +94,10 @@ def laid_out(plate: PlateSource) -> PlateLayout:
     if not 1 <= len(plate.fields) <= MOST_FIELDS:
         raise InputError(f"{plate.source}: {len(plate.fields)} fields; a plate has 1 to {MOST_FIELDS}")
     spelled = {each.well for each in plate.fields}
-    places: dict[str, WellPlace] = {name: well_place(name) for name in spelled}
+    try:
+        places: dict[str, WellPlace] = {name: well_place(name) for name in spelled}
+    except UsageError as error:
+        raise UsageError(f"{plate.source}: {error}") from None
     used = set(places.values())
     width = column_width(spelled)
     rows, columns = sorted({at.row for at in used}), sorted({at.column for at in used})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bigimg.errors import PARTIAL, InputError, InputNotFoundError
+from bigimg.errors import AGAIN, PARTIAL, InputError, InputNotFoundError
 from bigimg.geometry.region import shape_of
 from bigimg.geometry.spec import ImageSpec
 from bigimg.readers.never_written import CHUNK_BYTES, unwritten, with_lacking
@@ -86,7 +86,7 @@ def open_or_cut(path: str, offset: int, stored: Stored, *, allow_partial: bool) 
         if not 0 < there < math.prod(outer):
             raise
         if not allow_partial:
-            raise InputError(f"{error}, or {PARTIAL}") from None
+            raise InputError(f"{error}: {AGAIN}, or {PARTIAL}") from None
     file = RawFile(path, offset=offset, shape=(there, *inner), dtype=stored.dtype)
     table = CHUNK_BYTES * math.prod(outer)
     return CutPixels(file, outer), replace(plain_access(stored), fixed_bytes=table)

@@ -116,7 +116,7 @@ def follow_chain(path: str, *, partial: bool = False) -> Chain:
                     raise damage(path, f"{page} is one of those before it")
                 found = tables.check(page, offset, lenient=partial)
             except InputError as error:
-                if not seen:
+                if not seen and (partial or not tables.goes_without(page, offset)):
                     raise
                 if not partial:
                     raise InputError(f"{error}, or {PARTIAL}") from None
@@ -129,9 +129,9 @@ def follow_chain(path: str, *, partial: bool = False) -> Chain:
                 for number, start in enumerate(found.below):
                     if start >= 8:  # tifffile skips the others too
                         tables.check(f"{page}, SubIFD {number}", start)
-            except InputError:
+            except InputError as error:
                 if not partial:
-                    raise
+                    raise InputError(f"{error}, or {PARTIAL}") from None
                 tables.hide(found.subifds, SUBIFDS)
             last, link, offset = offset, found.link, found.following
         return Chain(len(seen), order=order, big=big, hidden=tables.hidden, lost=(*tables.lost,))
@@ -165,6 +165,14 @@ class _Tables:
         """Note that the tag ``code``, whose entry is at the byte ``place``, is to be hidden from tifffile."""
         self.hidden[place] = self.entry.pack(65535, 1, 1, b"")
         self.lost[str(tifffile.TIFF.TAGS.get(code, code))] = None
+
+    def goes_without(self, page: str, offset: int) -> bool:
+        """Return whether the page at ``offset`` is damaged in tags alone that do not matter for its pixels."""
+        try:
+            self.check(page, offset, lenient=True)
+        except InputError:
+            return False
+        return True
 
     def check(self, page: str, offset: int, *, lenient: bool = False) -> _Page:
         """Check the tags of the page at ``offset``; hide those with lost values that do not matter if ``lenient``."""

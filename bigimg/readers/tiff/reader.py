@@ -19,7 +19,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 import tifffile
 
-from bigimg.errors import PARTIAL, InputError, damage, reading
+from bigimg.errors import CUT_HERE, PARTIAL, InputError, damage, reading
 from bigimg.geometry.axes import ORDER, Axis
 from bigimg.geometry.holes import each_box, hole_value, with_holes
 from bigimg.geometry.region import of_axes, on_all_axes, shape_of
@@ -262,7 +262,7 @@ class _Image:
             spec = self._describe(tif, series, image.number)
             if "ImageDescription" in chain.lost and 270 not in tif.pages.first.tags:
                 what = "its description is gone, so its axes and how many planes it had are not known"
-                spec = replace(spec, notes=(*spec.notes, f"{what}: these are the pages before the cut"))
+                spec = replace(spec, notes=(*spec.notes, f"{what}: these are the pages {CUT_HERE}"))
             spec = replace(spec, of_source=(*spec.of_source, *others))
             if stopped is not None and stopped.note:
                 spec = replace(spec, notes=(*spec.notes, stopped.note))

@@ -16,8 +16,9 @@ from functools import partial
 
 import numpy as np
 
+from bigimg.errors import CUT_HERE
 from bigimg.geometry.axes import Axis
-from bigimg.geometry.holes import boxes_of, few_enough, hole_value
+from bigimg.geometry.holes import OF_THE_PIXELS, boxes_of, few_enough, hole_value
 from bigimg.geometry.region import count, of_axes, on_all_axes, shape_of, shift
 from bigimg.geometry.spec import RGBA, ImageSpec
 from bigimg.reader import Access
@@ -28,6 +29,7 @@ from bigimg.readers.several import Named, pick
 from bigimg.readers.vendor import czi_meta
 from bigimg.readers.vendor.czi_directory import (
     LOST,
+    NO_DIRECTORY,
     PIXELS,
     PLANES,
     Directory,
@@ -264,6 +266,8 @@ def _with_holes(
         if (uncovered := gaps(parts[:, 1:] - corner, *series.size))
         for each in boxes(mosaic.layout == number, uncovered)
     ]
+    if any(NO_DIRECTORY in note for note in spec.notes):
+        return _lacking(spec, never, path, f"lie in no tile {CUT_HERE}: they were cut off, or never scanned")
     return _lacking(spec, never, path, "were never scanned: no tile covers them")
 
 
@@ -271,7 +275,7 @@ def _lacking(spec: ImageSpec, found: Sequence[Region], path: str, what: str) -> 
     """Return ``spec`` with more holes, and a note that says ``what`` these pixels are."""
     if not found:
         return spec
-    note = f"{100 * sum(map(count, found)) / spec.size:.3g} % of the pixels {what}"
+    note = f"{100 * sum(map(count, found)) / spec.size:.3g} {OF_THE_PIXELS}{what}"
     note += ", and they are left out of statistics and coarser levels"
     missing = few_enough((*spec.missing, *found), path, "choose another scene by series=NAME")
     return replace(spec, missing=missing, notes=(*spec.notes, note))

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from bigimg.errors import AGAIN, PARTIAL, InputError, counted, damage, one_line
+from bigimg.errors import AGAIN, CUT_HERE, PARTIAL, InputError, damage, one_line
 from bigimg.readers.extras import imported
 from bigimg.readers.logged import logged_warnings
 from bigimg.readers.raw.plain import RawFile
@@ -49,6 +49,13 @@ OPEN_BYTES, TILE_BYTES, XML_BYTES = 4 << 20, 1500, 16
 """Memory that an open file takes, and each of its tiles, and each byte of its metadata; measured and rounded up."""
 CHECKED = 1000
 """Tiles that are compared with the directory when a file is opened; all are before they are read."""
+
+
+NO_DIRECTORY = (
+    f"its directory: these are the tiles {CUT_HERE}, and what was behind them is not known, as more of the image and "
+    "other scenes"
+)
+"""What a file lacks of which the tiles are found one by one."""
 
 
 class Pixels(NamedTuple):
@@ -112,7 +119,7 @@ def read_directory(path: str, file: RawFile, *, allow_partial: bool = False) -> 
                 entries: Iterable[bytes] = list(_entries(path, data))  # raises here what it lacks
             except InputError as error:
                 entries = _walked(path, file)
-                _or_partial(error, notes, "its directory: its tiles are found one by one", allow_partial)
+                _or_partial(path, file, error, notes, NO_DIRECTORY, allow_partial)
             # One entry at a time: all that czifile makes of a directory take ten times the memory of the array.
             entry_of = czifile.CziDirectoryEntryDV
             tiles = np.fromiter((_tile(path, entry_of(entry, 0)) for entry in entries), TILE)
@@ -123,7 +130,7 @@ def read_directory(path: str, file: RawFile, *, allow_partial: bool = False) -> 
                     xml = czi.metadata()
                 except InputError as error:
                     what = "its metadata: spacing, time steps and names of channels are not known"
-                    _or_partial(error, notes, what, allow_partial)
+                    _or_partial(path, file, error, notes, what, allow_partial)
             times = recorded_times(file, czi.header.attachment_directory_position)
         root = ElementTree.fromstring(xml) if xml else None
     except InputError:
@@ -138,11 +145,14 @@ def read_directory(path: str, file: RawFile, *, allow_partial: bool = False) -> 
         raise InputError(f"{path}: {what}; save it as one file in ZEN")
     lost = _cut_off(path, file, tiles)
     if lost.any():
-        where = f"lie beyond the {file.shape[0]} bytes of the file"
+        where = f"beyond the {file.shape[0]} bytes of the file"
         if lost.all():
-            raise damage(path, f"all of its {counted(len(tiles), 'tile')} {where}")
+            every = f"all of its {len(tiles)} tiles lie" if len(tiles) > 1 else "its one tile lies"
+            raise damage(path, f"{every} {where}")
         if not allow_partial:
-            raise InputError(f"{path}: {lost.sum()} of its {len(tiles)} tiles {where}; {AGAIN}, or {PARTIAL}")
+            raise InputError(
+                f"{path}: {lost.sum()} of its {len(tiles)} tiles lie {where}; {AGAIN}, or {PARTIAL}"
+            )
     for tile in sample_of(tiles[~lost]):
         check_place(path, file, tile)
     tiles["at"][lost] = LOST
@@ -150,9 +160,15 @@ def read_directory(path: str, file: RawFile, *, allow_partial: bool = False) -> 
     return Directory(tiles, root, memory, times, tuple(notes))
 
 
-def _or_partial(error: InputError, notes: list[str], what: str, allow_partial: bool) -> None:
+def _or_partial(
+    path: str, file: RawFile, error: InputError, notes: list[str], what: str, allow_partial: bool
+) -> None:
     """Note that the file lacks ``what``, where what is there was asked for; else raise ``error``, which names that."""
     if not allow_partial:
+        try:
+            read_directory(path, file, allow_partial=True)
+        except InputError:  # nothing is there to take
+            raise error from None
         raise InputError(f"{error}, or {PARTIAL}") from None
     notes.append(f"the file lacks {what}")
 

@@ -461,3 +461,30 @@ def test_a_store_of_a_run_before_colours_and_windows_is_finished(files: Path, tm
         assert request(reader, Options(5), {}) == hashlib.sha256(text.encode()).hexdigest()
         others = [Options(5, colors=("00FF00",)), Options(5, window=((None, (0.0, 9.0)),))]
         assert len({request(reader, each, {}) for each in (Options(5), *others)}) == 3
+
+
+def test_a_row_says_what_its_source_lacks(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    pixels = noise((8, 40, 50), "u1")
+    tifffile.imwrite(tmp_path / "in/a.tif", pixels, metadata=None, tile=(16, 16), photometric="minisblack")
+    tifffile.imwrite(tmp_path / "in/b.ome.tif", pixels, tile=(16, 16), photometric="minisblack")
+    for name in ("a.tif", "b.ome.tif"):
+        whole = (tmp_path / "in" / name).read_bytes()
+        (tmp_path / "in" / name).write_bytes(whole[: len(whole) * 3 // 4])
+    found = bigimg.convert_all(
+        tmp_path / "in", tmp_path / "out", report=tmp_path / "r.csv", allow_partial=True, **QUIET
+    )
+    assert states(found) == ["converted", "converted"]
+    rows = rows_of(tmp_path / "r.csv")
+    assert all(
+        "% of the pixels are missing" in row["message"] or "before the cut" in row["message"] for row in rows
+    )
+    for well, planes in (("A01", 3), ("A02", 2)):
+        for z in (0, 2, 1)[:planes]:
+            (tmp_path / "one").mkdir(exist_ok=True)
+            tifffile.imwrite(tmp_path / f"one/{well}_z{z}.tif", pixels[z])
+    found = bigimg.convert_all(
+        tmp_path / "one", tmp_path / "out", pattern="{well}_z{z}.tif", on_gap="fill", **QUIET
+    )
+    assert "33.3 % of the pixels are missing from the source, at z 1" in found.rows[0].message
+    assert found.rows[0].message.endswith("(A/02/0)")

@@ -288,3 +288,16 @@ def test_a_pass_opens_each_plane_once(tmp_path: Path, monkeypatch: pytest.Monkey
         tree = bigimg.convert(folder, tmp_path / f"{kind}.ome.zarr")
         assert len(opened) == 2 * 20
         np.testing.assert_array_equal(tree["scale0/image"].values, numbers(20, 600, 500))
+
+
+def test_a_folder_with_a_gap_names_the_pattern_by_which_it_is_filled(tmp_path: Path) -> None:
+    for z in (1, 2, 4):
+        tifffile.imwrite(tmp_path / f"image_{z:04}.tif", np.full((9, 9), z, np.uint8))
+    told = "on_gap='fill' and pattern='image_{z:04}.tif'"
+    assert any(told in note for note in open_folder(tmp_path).spec.of_source)
+    with pytest.raises(UsageError, match=r"as by pattern='image_\{z:04\}.tif'"):
+        open_folder(tmp_path, on_gap="fill")
+    filled = open_folder(tmp_path, on_gap="fill", pattern="image_{z:04}.tif")
+    assert filled.spec.sizes["z"] == 4
+    with pytest.raises(UsageError, match=r"as by the path '.*image_"):
+        open_folder(str(tmp_path / "*.tif"), on_gap="fill")

@@ -13,6 +13,7 @@ import tifffile
 
 from bigimg.errors import InputError
 from bigimg.geometry.region import full
+from bigimg.readers.registry import open_file
 from bigimg.readers.tiff.reader import TiffReader
 from bigimg.types import Array
 from tests.readers.tiff.test_cut import IMAGEJ, KINDS, micro_manager
@@ -255,3 +256,21 @@ def test_a_description_that_is_gone_is_told(tmp_path: Path) -> None:
         found, _ = whole(reader)
         assert any("its description is gone" in note for note in reader.spec.notes)
     np.testing.assert_array_equal(found.reshape(-1, 40, 30)[0], STACK[0])
+
+
+@pytest.mark.parametrize("tag", ["SubIFDs", "ImageDescription"])
+def test_what_is_lost_beside_the_pixels_is_offered_and_opens(tag: str, tmp_path: Path) -> None:
+    path, pixels = tmp_path / "a.tif", np.arange(32 * 32, dtype=np.uint8).reshape(32, 32)
+    with tifffile.TiffWriter(path) as file:
+        file.write(pixels, subifds=1, tile=(16, 16), description="d" * 99, metadata=None)
+        file.write(pixels[::2, ::2], subfiletype=1)
+    with tifffile.TiffFile(path) as whole:
+        found = whole.pages.first.tags[tag]
+        place = found.offset + 8  # its value, or where that lies
+    data = bytearray(path.read_bytes())
+    data[place : place + 4] = (1 << 30).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="allow_partial=True"):
+        open_file(path)
+    reader = open_file(path, allow_partial=True)
+    np.testing.assert_array_equal(reader.read((slice(0, 32), slice(0, 32))), pixels)

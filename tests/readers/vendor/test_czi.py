@@ -520,7 +520,26 @@ def test_tiles_of_a_file_whose_directory_is_cut_off_are_found(part: float, tmp_p
     assert kept == planes.keys()
     for place, pixels in planes.items():
         np.testing.assert_array_equal(found[place], pixels)
-    assert any("lacks its directory" in note for note in reader.spec.notes)
+    assert any("lacks its directory" in note and "is not known" in note for note in reader.spec.notes)
+
+
+def test_places_without_a_tile_before_the_cut_are_not_said_to_be_never_scanned(tmp_path: Path) -> None:
+    path = tmp_path / "a.czi"
+    tiles = grid(20)
+    starts = write_czi(path, tiles, metadata(scaling={"X": 1e-6, "Y": 1e-6}))
+    path.write_bytes(path.read_bytes()[: starts[-3] - 1])
+    with pytest.raises(InputError, match="allow_partial=True"):
+        open_file(path)
+    notes = open_file(path, allow_partial=True).spec.notes
+    assert any(
+        "of the pixels lie in no tile before the cut: they were cut off, or never scanned" in note
+        for note in notes
+    )
+    assert not any("were never scanned: no tile" in note for note in notes)
+    path.write_bytes(path.read_bytes()[: starts[0] + 5])  # nothing is there to take
+    with pytest.raises(InputError) as error:
+        open_file(path)
+    assert "allow_partial" not in str(error.value)
 
 
 def test_a_directory_that_ends_before_the_tiles_that_it_names_is_passed_by_on_request(tmp_path: Path) -> None:

@@ -246,7 +246,8 @@ def test_planes_behind_the_end_of_a_cut_file_are_holes(
     there = int(part * 12)
     path.write_bytes(path.read_bytes()[: 1104 + int(part * 12 * plane)])
     with pytest.raises(
-        InputError, match="it is truncated, or its header is wrong, or take what is there by allow"
+        InputError,
+        match="it is truncated, or its header is wrong: copy or download it again, or take what is there by allow",
     ):
         open_file(path)
     reader = as_part(open_file(path, allow_partial=True), part_of)
