@@ -107,7 +107,9 @@ def encode(entry: Entry) -> bytes:
             "start": result.start,
             "bytes": result.read_bytes,
             "records": {
-                level: [[*record.index, record.length, record.crc32c] for record in records]
+                level: [
+                    [*record.index, record.length, record.crc32c, record.index_crc32c] for record in records
+                ]
                 for level, records in result.records.items()
             },
             "partials": [[channel, _partial_to_json(part)] for channel, part in result.partials],
@@ -140,7 +142,7 @@ def decode(body: bytes) -> Entry:
     """Return the entry of a record without its head."""
     values = json.loads(body)
     records = {
-        int(level): [ObjectRecord(tuple(row[:-2]), row[-2], row[-1]) for row in rows]
+        int(level): [ObjectRecord(tuple(row[:-3]), *row[-3:]) for row in rows]
         for level, rows in values["records"].items()
     }
     partials = [(channel, _partial_from_json(part)) for channel, part in values["partials"]]

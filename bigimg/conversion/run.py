@@ -214,7 +214,7 @@ class _Pass:
         self.channel_axis = spec.axis("c") if "c" in spec.dims else None
         channels = 1 if self.channel_axis is None else spec.shape[self.channel_axis]
         self.accumulator = Accumulator(spec.dtype, channels, spec.padding, spec.missing)
-        self.records = {p.level.index: np.zeros((*p.objects, 2), np.uint64) for p in plan.stored}
+        self.records = {p.level.index: np.zeros((*p.objects, 3), np.uint64) for p in plan.stored}
         self.stored_bytes = 0
         shapes, steps = zip(*((p.level.shape, p.level.step) for p in plan.levels), strict=True)
         holes = holes_of_levels(spec.missing, shapes, steps, plan.method)
@@ -303,7 +303,8 @@ class _Pass:
         self.done[sweep].add(result.start)
         for level, records in result.records.items():
             for record in records:
-                self.records[level][record.index] = record.length, record.crc32c
+                row = record.length, record.crc32c, record.index_crc32c
+                self.records[level][record.index] = row
                 self.stored_bytes += record.length
         for channel, part in result.partials:
             self.accumulator.add(channel, part)
