@@ -28,6 +28,9 @@ MOST = 1024
 SHARE = 2 * AHEAD
 """A batch is at most this part of the blocks that each slot has left, so that all slots end at about the same time."""
 
+MERGED_BYTES = 2_000_000
+"""Histograms that a batch may hold: those of four channels of 16 bits. Of more channels batches have fewer blocks."""
+
 ROW = np.dtype([("object", "<u8"), ("record", RECORD)])
 """What is recorded of an object: its number in C order in the grid of its level, and its record in the manifest."""
 
@@ -119,17 +122,21 @@ class BatchSize:
     pool : Pool
     left : int
         Blocks that are to be made.
+    counted : ndarray of shape (channels, bins), optional
+        The histograms of the image.
     """
 
-    def __init__(self, pool: Pool, left: int) -> None:
-        self.pool, self.left = pool, left
+    def __init__(self, pool: Pool, left: int, counted: Array | None = None) -> None:
+        self.pool, self.left, self.most = pool, left, MOST
+        if counted is not None and counted.nbytes > MERGED_BYTES:
+            self.most = max(1, min(MOST, MERGED_BYTES // counted[0].nbytes))
         self.grown, self.each = 1, 0.0
 
     def now(self) -> int:
         """Return the size of a batch that is begun now."""
         fair = self.left // (SHARE * max(1, self.pool.slots()))
-        fitting = int(self.pool.batch_seconds / self.each) if self.each else MOST
-        return max(1, min(MOST, self.grown, fitting, fair))
+        fitting = int(self.pool.batch_seconds / self.each) if self.each else self.most
+        return max(1, min(self.most, self.grown, fitting, fair))
 
     def took(self, blocks: int, seconds: float) -> None:
         """Learn from a batch that has ended."""

@@ -279,7 +279,8 @@ class _Pass:
         plan, targets = self.plan, {level: self.arrays[level] for level in sweep.writes}
         source = None if sweep.reads is None else self.arrays[sweep.reads]
         job = SweepJob(source, targets, sweep.block, plan.method, self.channel_axis, plan.spec.padding)
-        size = BatchSize(self.pool, int(np.count_nonzero(~self.done[number])))
+        left = int(np.count_nonzero(~self.done[number]))
+        size = BatchSize(self.pool, left, self.accumulator.histogram if sweep.reads is None else None)
         work = Work(job, reader if source is None else None)
         for batch in self._results(sweep, work, self.done[number], size):
             size.took(batch.blocks.size, batch.seconds)

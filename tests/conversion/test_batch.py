@@ -47,6 +47,17 @@ def test_batches_grow_to_what_the_seconds_allow_and_shrink_at_the_end() -> None:
     assert set(sizes(2, 100, 3.0)) == {1}, "blocks that take longer go out one by one"
 
 
+@pytest.mark.parametrize(
+    ("channels", "bins", "most"), [(3, 65536, 1024), (50, 65536, 3), (500, 256, 1024), (9, 2**19, 1)]
+)
+def test_a_batch_holds_few_histograms(channels: int, bins: int, most: int) -> None:
+    counted = np.broadcast_to(np.int64(0), (channels, bins))
+    size = BatchSize(Slots(1, 9.0), 10**6, counted)
+    for _ in range(12):
+        size.took(size.now(), 1e-6)
+    assert size.now() == most
+
+
 @pytest.mark.parametrize("slots", [1, 2, 8])
 def test_every_slot_has_work_until_the_end(slots: int) -> None:
     left = 5_000
