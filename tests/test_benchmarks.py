@@ -26,6 +26,7 @@ RUNS = {
     "patches.py random bigimg slide.ome.zarr": "random bigimg: ",
     "planes.py .": "| sagittal |",
     "reading.py data/stack.lif": "655360 bytes read in ",
+    "scale.py 2e3 --scratch .": "| 2000 | 2036 | ",
     "sidecar.py data/slide.svs -n 1 --scratch .": "of the whole (at most 10%)",
     "slide.py 300 virtual.ome.zarr": "",
     "statistics_of_a_store.py data/rgb16k.tif slide.ome.zarr -n 1": "| bigimg, stored |",

@@ -153,6 +153,9 @@ class DaskPool:
         The scheduler does not answer.
     """
 
+    batch_seconds = 5.0
+    """A task costs the scheduler 6 ms, and what runs is given up when a run is interrupted."""
+
     def __init__(self, client: Any) -> None:  # its methods have no types
         self.client, self.limits = client, Limits.configured()
         self._open: dict[Future[Any], _Try] = {}
@@ -478,7 +481,9 @@ def _of_ours(error: BaseException, call: Task) -> BaseException:
 
 def _named(call: Task) -> str:
     """Return a task in words: its region, if it has one."""
-    for each in call[1:]:
+    units = next((each for each in call[1:] if isinstance(each, list)), [call[1:]])
+    for each in units[0]:
         if isinstance(each, tuple) and each and all(isinstance(part, slice) for part in each):
-            return f"the region {', '.join(f'{part.start}:{part.stop}' for part in each)}"
+            more = f" and {len(units) - 1} after it" if len(units) > 1 else ""
+            return f"the region {', '.join(f'{part.start}:{part.stop}' for part in each)}{more}"
     return f"a task ({call[0].__name__})"

@@ -53,7 +53,7 @@ from bigimg.system.signals import undisturbed
 from bigimg.system.sync import sync_folder, sync_volume
 from bigimg.types import Json
 
-FORMAT = 1
+FORMAT = 2
 """Version of the staging folder; a folder of another version is not touched."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Errors of a disk without room, or of a user without a share of it."""

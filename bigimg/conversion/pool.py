@@ -30,6 +30,9 @@ type Task = tuple[Any, ...]
 class Pool(Protocol):
     """What runs tasks. It is left by ``with``, whether they ended or not."""
 
+    batch_seconds: float
+    """How long a task that makes several blocks should take."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(
@@ -63,6 +66,9 @@ class Pool(Protocol):
 
 class ExecutorPool:
     """Any executor: something with ``submit`` that returns a :class:`concurrent.futures.Future`."""
+
+    batch_seconds = 0.1
+    """A task costs 0.2 ms, and what runs is waited for when a run is interrupted."""
 
     def __init__(self, executor: Executor, workers: int) -> None:
         self.executor, self.workers = executor, workers

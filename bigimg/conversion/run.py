@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bigimg.conversion import commit
+from bigimg.conversion.batch import Batch, BatchSize, in_batches, left_of, make_batch
 from bigimg.conversion.block import (
-    BlockResult,
     StoredArray,
     SweepJob,
     Work,
@@ -36,7 +36,7 @@ from bigimg.conversion.cluster import DaskPool, chosen_pool
 from bigimg.conversion.commit import Staging
 from bigimg.conversion.estimate import check_room
 from bigimg.conversion.identity import identity
-from bigimg.conversion.journal import Journal, finished_blocks
+from bigimg.conversion.journal import Journal, finished_batches, remove_others
 from bigimg.conversion.labels import adding_label
 from bigimg.conversion.pool import Pool, Task, in_portions, in_window
 from bigimg.conversion.progress import Meter, Report, reporting
@@ -47,6 +47,7 @@ from bigimg.errors import WorkerError
 from bigimg.geometry.holes import holes_of_levels
 from bigimg.geometry.region import grid, overlap, pieces, shift
 from bigimg.omezarr.codecs import CODECS
+from bigimg.omezarr.manifest import RECORD
 from bigimg.omezarr.metadata import LABELS
 from bigimg.omezarr.packed import is_packed, objects_below, write_packed
 from bigimg.omezarr.shard import ShardLayout
@@ -214,7 +215,7 @@ class _Pass:
         self.channel_axis = spec.axis("c") if "c" in spec.dims else None
         channels = 1 if self.channel_axis is None else spec.shape[self.channel_axis]
         self.accumulator = Accumulator(spec.dtype, channels, spec.padding, spec.missing)
-        self.records = {p.level.index: np.zeros((*p.objects, 2), np.uint64) for p in plan.stored}
+        self.records = {p.level.index: np.zeros(p.objects, RECORD) for p in plan.stored}
         self.stored_bytes = 0
         shapes, steps = zip(*((p.level.shape, p.level.step) for p in plan.levels), strict=True)
         holes = holes_of_levels(spec.missing, shapes, steps, plan.method)
@@ -232,7 +233,10 @@ class _Pass:
             spec.size if s.reads is None else math.prod(plan.levels[s.reads].level.shape) for s in plan.sweeps
         ]
         self.meter = Meter(sum(pixels) * spec.dtype.itemsize + plan.scratch_bytes, report)
-        self.done: list[set[Shape]] = [set() for _ in plan.sweeps]
+        self.done = [
+            np.zeros(grid(plan.levels[sweep.writes[0]].level.shape, sweep.block), bool)
+            for sweep in plan.sweeps
+        ]
         self.resumed = 0
         for array in self.arrays.values():
             array.folder.mkdir(exist_ok=True)
@@ -243,15 +247,16 @@ class _Pass:
     def _resume(self) -> None:
         """Count the blocks that an earlier run finished and that are still as written; remove everything else."""
         self.meter.begin("checking what was done")
-        for number, result in finished_blocks(self.staging, self.arrays, self.plan.workers):
-            self._count(number, result)
-            self.resumed += 1
+        for number, batch in finished_batches(self.staging, self.arrays, self.plan.workers):
+            if not self.done[number].reshape(-1)[batch.blocks].any():  # it was not made twice
+                self._count(number, batch)
+                self.resumed += batch.blocks.size
+        remove_others(self.staging, self.arrays, self.records)
 
     def sweep_all(self) -> None:
         """Run every sweep, the first one through a scratch file if the plan says so."""
         for number, sweep in enumerate(self.plan.sweeps):
-            blocks = math.prod(grid(self.plan.levels[sweep.writes[0]].level.shape, sweep.block))
-            if len(self.done[number]) == blocks:
+            if self.done[number].all():
                 continue
             if sweep.reads is None and self.plan.traversal.kind == "scratch":
                 self._sweep_scratch(number, sweep)
@@ -274,47 +279,60 @@ class _Pass:
         plan, targets = self.plan, {level: self.arrays[level] for level in sweep.writes}
         source = None if sweep.reads is None else self.arrays[sweep.reads]
         job = SweepJob(source, targets, sweep.block, plan.method, self.channel_axis, plan.spec.padding)
-        for results in self._results(sweep, Work(job, reader if source is None else None), self.done[number]):
-            for result in results:
-                self.journal.append((number, result))
-                self._count(number, result)
+        left = int(np.count_nonzero(~self.done[number]))
+        size = BatchSize(self.pool, left, self.accumulator.histogram if sweep.reads is None else None)
+        work = Work(job, reader if source is None else None)
+        for batch in self._results(sweep, work, self.done[number], size):
+            size.took(batch.blocks.size, batch.seconds)
+            self.journal.append((number, batch))
+            self._count(number, batch)
+            for _ in range(batch.blocks.size):
                 commit.hook("block")
 
-    def _results(self, sweep: Sweep, work: Work, done: set[Shape]) -> Iterator[list[BlockResult]]:
+    def _results(self, sweep: Sweep, work: Work, done: Array, size: BatchSize) -> Iterator[Batch]:
         spec, shared = self.plan.spec, self.pool.share(work)
         if work.reader is None:
             shape = self.plan.levels[sweep.writes[0]].level.shape
-            blocks = walk(shape, sweep.block, spec.dims)
-            tasks = ((reduce_block, shared, block) for block in blocks if first_pixel(block) not in done)
-            return in_window(self.pool, tasks)
+            blocks = left_of(walk(shape, sweep.block, spec.dims), sweep.block, done)
+            batches = in_batches((((block,), 1) for block in blocks), size)
+            return in_window(self.pool, ((make_batch, reduce_block, shared, batch) for batch in batches))
         order, sequential = work.reader.access.order, work.reader.access.kind == "sequential"
-        bands = (
-            (band, left)
-            for band in walk(spec.shape, self.plan.traversal.band, spec.dims, order)
-            if (left := [block for _, block in pieces(band, sweep.block) if first_pixel(block) not in done])
-        )
+        bands = self._bands(order, sweep.block, done)
         if sequential:
             step = strip_step(spec, order, STRIP_BYTES)
             portions = (partial(_read, work, *each, step) for each in bands)
             return in_portions(self.pool, portions, self.plan.bands)
-        return in_window(self.pool, ((convert_band, shared, *each) for each in bands))
+        batches = in_batches(((each, len(each[1])) for each in bands), size)
+        return in_window(self.pool, ((make_batch, convert_band, shared, batch) for batch in batches))
 
-    def _count(self, sweep: int, result: BlockResult) -> None:
-        self.done[sweep].add(result.start)
-        for level, records in result.records.items():
-            for record in records:
-                self.records[level][record.index] = record.length, record.crc32c
-                self.stored_bytes += record.length
-        for channel, part in result.partials:
+    def _bands(
+        self, order: tuple[str, ...], block: Shape, done: Array | None
+    ) -> Iterator[tuple[Region, list[Region]]]:
+        """Yield each band of the source, and those of its blocks that are not done."""
+        band, spec = self.plan.traversal.band, self.plan.spec
+        regions = walk(spec.shape, band, spec.dims, order)
+        if band == block:
+            yield from ((each, [each]) for each in left_of(regions, block, done))
+            return
+        for each in regions:
+            if left := list(left_of((part for _, part in pieces(each, block)), block, done)):
+                yield each, left
+
+    def _count(self, sweep: int, batch: Batch) -> None:
+        self.done[sweep].reshape(-1)[batch.blocks] = True
+        for level, rows in batch.records.items():
+            self.records[level].reshape(-1)[rows["object"]] = rows["record"]
+            self.stored_bytes += int(rows["record"]["length"].sum())
+        for channel, part in batch.partials:
             self.accumulator.add(channel, part)
-        self.meter.advance(result.read_bytes)
+        self.meter.advance(batch.read_bytes)
 
 
 def _read(work: Work, band: Region, blocks: Sequence[Region], step: Shape) -> list[Task]:
     """Read one band in this thread, strip by strip, and return a task for each of its ``blocks``."""
     assert work.reader is not None
     strips = [(strip, work.reader.read(strip)) for _, strip in pieces(band, step)]
-    return [(convert_strips, work, block, _parts(strips, block)) for block in blocks]
+    return [(make_batch, convert_strips, work, [(block, _parts(strips, block))]) for block in blocks]
 
 
 def _parts(strips: list[tuple[Region, Array]], block: Region) -> list[tuple[Region, Array]]:

@@ -22,6 +22,7 @@ from bigimg.omezarr.documents import DOCUMENTS
 from bigimg.omezarr.manifest import GROUP
 from bigimg.omezarr.metadata import ATTRIBUTES, LABELS, MANIFEST
 from bigimg.omezarr.packed import is_packed
+from bigimg.omezarr.records import Records
 from bigimg.omezarr.shard import object_key
 from bigimg.omezarr.tree import tree_of
 from bigimg.places.address import is_address, is_url, redacted, split_dataset, split_member
@@ -310,7 +311,7 @@ def _unlisted(root: Path) -> Iterator[Path]:
     replaced = {ATTRIBUTES[zarr], f"{MANIFEST}/{ATTRIBUTES[zarr]}"}
     known |= {*replaced, f"{manifest.PROVENANCE}/{ATTRIBUTES[zarr]}", *map(manifest.unfinished, replaced)}
     levels = {key.split("/")[2] for key in known if key.startswith(f"{MANIFEST}/") and key.count("/") > 2}
-    grids = {level: manifest.read_records(root, level).shape[:-1] for level in levels}
+    grids = {level: Records(root, level).grid for level in levels}
     for where, folders, files in os.walk(root, onerror=manifest.raise_error):
         here = Path(where)
         yield from (here / name for name in folders if (here / name).is_symlink())

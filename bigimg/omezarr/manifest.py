@@ -4,15 +4,16 @@
     bigimg/histogram             counts of shape (channels, bins)
     bigimg/manifest/zarr.json    a group; its attributes hold length and crc32c of all small objects, and the
                                  attributes of the image as bigimg wrote them
-    bigimg/manifest/<level>      length and checksum of every object of a level, shape (*grid, 2)
+    bigimg/manifest/<level>      length, checksum and that of the index of every object of a level, shape (*grid, 3)
     bigimg/provenance            a group for time, host and version. They differ each time, so it is not in the
                                  manifest, and holds the crc32c of its other attributes itself
 
 In a store of zarr 2 (OME-Zarr 0.4) the documents are ``.zgroup``, ``.zattrs`` and ``.zarray``, and no key has a ``c/``.
 
-Each array is one chunk, bytes and crc32c, written without zarr and readable with it. :mod:`~bigimg.omezarr.shard`
-explains what the checksum of a shard covers. For the same reason the checksum of a small object covers its bytes
-without their own crc32c.
+Each array is one chunk, bytes and crc32c, written without zarr and readable with it; the records of a level have one
+for each 65536 objects. In stores of format 1 they lack the third column, and all of a level are one chunk.
+:mod:`~bigimg.omezarr.shard` explains what the checksum of a shard covers. For the same reason the checksum of a small
+object covers its bytes without their own crc32c.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ import google_crc32c
 import numpy as np
 
 from bigimg.errors import BigimgError, CorruptChunk, InputError, MissingChunk
+from bigimg.geometry.region import full, pieces, shape_of
+from bigimg.geometry.region import rows as cut
 from bigimg.omezarr.documents import document_of
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, MANIFEST, dumps, group_documents, plain_array_documents
 from bigimg.omezarr.objects import Location, readable, small_object
-from bigimg.omezarr.parse import parse_array
+from bigimg.omezarr.parse import ArrayMeta, parse_array
 from bigimg.omezarr.shard import object_key
 from bigimg.system.sync import sync_folder
-from bigimg.types import Array, Json, ZarrFormat
+from bigimg.types import Array, Json, Shape, ZarrFormat
 
 type Record = tuple[int, int]
 """Length and crc32c of a small object."""
@@ -43,6 +46,10 @@ type Record = tuple[int, int]
 GROUP = "bigimg"
 HISTOGRAM = "bigimg/histogram"
 PROVENANCE = "bigimg/provenance"
+RECORD = np.dtype([("length", "<u8"), ("crc32c", "<u4"), ("index_crc32c", "<u4")])
+"""What is recorded of an object: bytes, checksum, and the crc32c of the index of a shard, 0 where there is none."""
+CHUNK_ROWS = 1 << 16
+"""Records in a chunk of the manifest: 1.6 MB, read at the first access to one of these objects."""
 SMALL_TYPES = ("uint64", "int64")
 """Types of the arrays kept here."""
 
@@ -138,13 +145,22 @@ def write_documents(folder: Path, documents: Mapping[str, bytes]) -> None:
         write_file(folder / name, data)
 
 
-def write_array(folder: Path, values: Array, zarr: ZarrFormat = 3) -> None:
-    """Write ``values`` as a zarr array of one chunk in the new ``folder``."""
-    values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-    data = values.tobytes()
-    key = object_key((0,) * values.ndim, zarr)
-    write_file(folder / key, data + struct.pack("<I", google_crc32c.value(data)))
-    write_documents(folder, plain_array_documents(values.shape, values.dtype, zarr))
+def write_array(folder: Path, values: Array, zarr: ZarrFormat = 3, chunk: Shape | None = None) -> None:
+    """Write ``values`` as a zarr array of one chunk, or of such chunks, in ``folder``; fields become an axis."""
+    names = values.dtype.names
+    shape, dtype = (
+        (values.shape, values.dtype) if names is None else ((*values.shape, len(names)), np.dtype("u8"))
+    )
+    chunk = chunk or shape
+    for index, region in pieces(full(shape), chunk):
+        whole = np.zeros(chunk, dtype.newbyteorder("<"))
+        part = (
+            values[region] if names is None else np.stack([values[name][region[:-1]] for name in names], -1)
+        )
+        whole[tuple(slice(n) for n in shape_of(region))] = part
+        data = whole.tobytes()
+        write_file(folder / object_key(index, zarr), data + struct.pack("<I", google_crc32c.value(data)))
+    write_documents(folder, plain_array_documents(shape, dtype, zarr, chunk))
 
 
 def zarr_at(root: Location) -> ZarrFormat:
@@ -167,18 +183,35 @@ def read_array(folder: Location, zarr: ZarrFormat = 3) -> Array:
     CorruptChunk
         The bytes are not what was written.
     """
+    meta = array_meta(folder, zarr)
+    first = read_chunk(folder, meta, (0,) * len(meta.shape), zarr)
+    if meta.shape == meta.chunk:
+        return first
+    values = np.empty(meta.shape, meta.dtype)
+    for index, region in pieces(full(meta.shape), meta.chunk):
+        part = read_chunk(folder, meta, index, zarr)
+        values[region] = part[tuple(slice(n) for n in shape_of(region))]
+    return values
+
+
+def array_meta(folder: Location, zarr: ZarrFormat) -> ArrayMeta:
+    """Return what the document of such an array says; errors as :func:`read_array`."""
     document = _read_json(folder / ARRAY[zarr])
     try:
-        meta = parse_array(document, source=str(folder))
+        return parse_array(document, source=str(folder))
     except InputError as error:
         raise CorruptChunk(str(error)) from error
-    path = folder / object_key((0,) * len(meta.shape), zarr)
+
+
+def read_chunk(folder: Location, meta: ArrayMeta, index: Shape, zarr: ZarrFormat) -> Array:
+    """Return a whole chunk of such an array; errors as :func:`read_array`."""
+    path = folder / object_key(index, zarr)
     data = read_object(path)
     if len(data) < 4 or struct.unpack("<I", data[-4:])[0] != google_crc32c.value(data[:-4]):
         raise CorruptChunk(f"{path}: the checksum is wrong; restore the object")
-    if meta.dtype.name not in SMALL_TYPES or len(data) - 4 != meta.dtype.itemsize * math.prod(meta.shape):
-        raise CorruptChunk(f"{path}: {len(data)} bytes are no {meta.dtype} of shape {meta.shape}; restore it")
-    return np.frombuffer(data[:-4], meta.dtype.newbyteorder("<")).astype(meta.dtype).reshape(meta.shape)
+    if meta.dtype.name not in SMALL_TYPES or len(data) - 4 != meta.dtype.itemsize * math.prod(meta.chunk):
+        raise CorruptChunk(f"{path}: {len(data)} bytes are no {meta.dtype} of shape {meta.chunk}; restore it")
+    return np.frombuffer(data[:-4], meta.dtype.newbyteorder("<")).astype(meta.dtype).reshape(meta.chunk)
 
 
 def read_object(path: Location) -> bytes:
@@ -220,15 +253,18 @@ def write_manifest(root: Path, records: Mapping[int, Array], documents: Mapping[
     ----------
     root : Path
         The store. Arrays and statistics are written already, the documents of the root are not.
-    records : mapping of int to ndarray of shape (*grid, 2)
-        For each level the length and checksum of every shard.
+    records : mapping of int to ndarray
+        For each level what is recorded of every shard: of type :data:`RECORD` and shape grid, or of unsigned integers
+        and shape (*grid, 3), or (*grid, 2) as in older stores.
     documents : mapping of str to bytes
         The future files of the root. They are listed too, and the attributes are kept as they are, so that what others
         edit later can be told from what bigimg wrote (:mod:`~bigimg.omezarr.edited`).
     """
     zarr: ZarrFormat = 3 if ATTRIBUTES[3] in documents else 2
     for level, rows in records.items():
-        write_array(root / MANIFEST / str(level), np.asarray(rows, np.uint64), zarr)
+        grid = rows.shape if rows.dtype.names else rows.shape[:-1]
+        chunk = (*cut(grid, CHUNK_ROWS), 3 if rows.dtype.names else rows.shape[-1])
+        write_array(root / MANIFEST / str(level), rows, zarr, chunk)
     objects = {key: record_of(key, data) for key, data in documents.items()}
     listing = group_documents({}, zarr)
     del listing[ATTRIBUTES[zarr]]
@@ -311,24 +347,6 @@ def read_objects(root: Location) -> Mapping[str, Record] | None:
     """Return length and crc32c of the small objects of the store ``root``, or None when it has no manifest."""
     found = read_manifest(root)
     return None if found is None else found.objects
-
-
-def read_records(root: Location, level: str) -> Array:
-    """Return length and checksum of every shard of one level, uint64 of shape (*grid, 2).
-
-    Raises
-    ------
-    MissingChunk, CorruptChunk
-        The manifest, or its part for this level, is gone or changed.
-    """
-    folder, zarr = f"{MANIFEST}/{level}", zarr_at(root)
-    values = read_array(root / folder, zarr)
-    objects = read_objects(root) or {}
-    for key in (f"{folder}/{ARRAY[zarr]}", f"{folder}/{object_key((0,) * values.ndim, zarr)}"):
-        if key not in objects:
-            raise MissingChunk(f"{root / key}: is not in the manifest; restore it, or convert again")
-        check_small(root, key, objects[key])
-    return values
 
 
 def check_small(root: Location, key: str, record: Record) -> None:

@@ -31,8 +31,8 @@ type Document = dict[str, Json]
 type Windows = Sequence[tuple[float, float]]
 """Low and high for each channel."""
 
-FORMAT = 1
-"""Version of the ``bigimg`` attributes; a reader refuses what is newer."""
+FORMAT = 2
+"""Version of the ``bigimg`` attributes and the manifest; a reader refuses what is newer."""
 MANIFEST = "bigimg/manifest"
 LABELS = "labels"
 """The group of label images beside an image: stores of their own, with manifests of their own."""
@@ -91,11 +91,11 @@ def array_documents(layout: ShardLayout, dims: Sequence[str]) -> dict[str, bytes
     return {".zattrs": names, ".zarray": dumps(array_metadata_v2(layout))}
 
 
-def plain_array_documents(shape: Shape, dtype: DType, zarr: ZarrFormat) -> dict[str, bytes]:
-    """Return the files that describe a small array of one chunk: bytes and crc32c."""
+def plain_array_documents(shape: Shape, dtype: DType, zarr: ZarrFormat, chunk: Shape) -> dict[str, bytes]:
+    """Return the files that describe a small array: its chunks are bytes and crc32c."""
     if zarr == 3:
-        return {"zarr.json": dumps(_array(shape, dtype, shape, [bytes_codec(dtype), {"name": "crc32c"}]))}
-    return {".zarray": dumps(_array_v2(shape, dtype, shape, {"id": "crc32c"}))}
+        return {"zarr.json": dumps(_array(shape, dtype, chunk, [bytes_codec(dtype), {"name": "crc32c"}]))}
+    return {".zarray": dumps(_array_v2(shape, dtype, chunk, {"id": "crc32c"}))}
 
 
 def group_metadata(attributes: Mapping[str, Json]) -> Document:

@@ -36,6 +36,9 @@ class Location(Protocol):
 class OpenObject(ABC):
     """An object that is open for reading."""
 
+    far = False
+    """Whether each read that was not announced is a request to somewhere else."""
+
     @abstractmethod
     def size(self, likely: int | None) -> int:
         """Return its length; where it is not ``likely``, any other number will do."""

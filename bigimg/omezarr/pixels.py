@@ -22,9 +22,9 @@ import numpy as np
 from bigimg.errors import CorruptChunk, InputError, IntegrityError, MissingChunk, one_line
 from bigimg.geometry.region import full, grid, pieces, shape_of, shift
 from bigimg.omezarr.decoders import UNDECODABLE
-from bigimg.omezarr.manifest import read_records
 from bigimg.omezarr.objects import ANY, Location, ObjectPath, OpenObject, opened, readable
 from bigimg.omezarr.parse import ArrayMeta, parse_array
+from bigimg.omezarr.records import Records
 from bigimg.omezarr.shard import ABSENT, CachedIndex, ShardLayout, object_grid, read_region
 from bigimg.omezarr.tree import Tree
 from bigimg.omezarr.web import Web
@@ -79,8 +79,8 @@ class ShardPixels:
     def __init__(self, root: Location, level: str, layout: ShardLayout) -> None:
         self.folder = root / level
         self.layout = layout
-        self.records = read_records(root, level)
-        if self.records.shape != (*object_grid(layout), 2):
+        self.records = Records(root, level)
+        if self.records.grid != object_grid(layout):
             raise IntegrityError(f"{self.folder}: the manifest is of another array; restore the store")
         # A bare chunk has no index.
         bare = layout.zarr == 2

@@ -32,6 +32,8 @@ from bigimg.places.target import Sink, Target
 from bigimg.types import Array, DType, Region, Shape, ZarrFormat
 
 ABSENT = 2**64 - 1
+type Record = tuple[int, ...]
+"""Length and crc32c of an object, and the crc32c of its index where the manifest has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,9 @@ class ObjectRecord:
     """Bytes."""
     crc32c: int
     """Checksum of the chunk checksums and the index, as the head of this module explains."""
+    index_crc32c: int
+    """The crc32c of the index alone, which the first request for the end of a shard can be compared with; 0 where there
+    is no index."""
 
 
 def object_key(index: Shape, zarr: ZarrFormat = 3) -> str:
@@ -103,7 +108,7 @@ def write_shard(array: Target, index: Shape, data: Array, layout: ShardLayout) -
     if layout.zarr == 2:
         with array.sink(key, most, most) as file:
             bare = _append_chunk(file, _whole_chunk(data, buffer), layout.codec)
-            return ObjectRecord(index, file.length, google_crc32c.value(bare))
+            return ObjectRecord(index, file.length, google_crc32c.value(bare), 0)
     offsets = np.full((*layout.chunks_per_shard, 2), ABSENT, dtype="<u8")
     checksum = 0
     with array.sink(key, offsets[..., 0].size * most, most) as file:
@@ -115,8 +120,9 @@ def write_shard(array: Target, index: Shape, data: Array, layout: ShardLayout) -
             offsets[position] = start, file.length - start
             checksum = google_crc32c.extend(checksum, trailer)
         table = offsets.tobytes()
-        file.append(table + struct.pack("<I", google_crc32c.value(table)))
-        return ObjectRecord(index, file.length, google_crc32c.extend(checksum, table))
+        own = google_crc32c.value(table)
+        file.append(table + struct.pack("<I", own))
+        return ObjectRecord(index, file.length, google_crc32c.extend(checksum, table), own)
 
 
 def _append_chunk(file: Sink, chunk: Array, codec: Codec) -> Array:
@@ -157,18 +163,25 @@ class KnownIndices(Protocol):
         """Keep it."""
 
 
+class KnownRecords(Protocol):
+    """What the manifest records of the objects of an array; an array of shape (*grid, columns) is that too."""
+
+    def __getitem__(self, index: Shape, /) -> Array:
+        """Return the record of one object."""
+
+
 class ShardFile:
     """One object opened for reading, with its index checked."""
 
     def __init__(
-        self, array: Location, index: Shape, layout: ShardLayout, record: tuple[int, int] | None = None,
+        self, array: Location, index: Shape, layout: ShardLayout, record: Record | None = None,
         cached: CachedIndex | None = None,
     ) -> None:  # fmt: skip
         """Open shard ``index`` of the folder ``array``.
 
         Parameters
         ----------
-        record : (length, crc32c), optional
+        record : (length, crc32c) or (length, crc32c, index_crc32c), optional
             The entry of the manifest for the object.
         cached : CachedIndex, optional
             The index, if it was read and checked before; if the object has changed since, it is read again.
@@ -209,23 +222,39 @@ class ShardFile:
     def _gone(self) -> MissingChunk:
         return MissingChunk(f"{self.path}: the object is gone; its pixels are lost, restore the store")
 
-    def _checked_length(self, record: tuple[int, int] | None) -> int:
+    def _checked_length(self, record: Record | None) -> int:
         length, least = self.file.size(None if record is None else record[0]), self.layout.index_bytes
         if length < least or (record is not None and record[0] != length):
             wanted = f"at least {least}" if record is None else f"{record[0]}"
             raise CorruptChunk(f"{self.path}: {length} bytes instead of {wanted}; restore the object")
         return length
 
-    def _checked_index(self, record: tuple[int, int] | None) -> Array:
+    def _checked_index(self, record: Record | None) -> Array:
         n = self.layout.index_bytes
         table = self.file.pread(n, self.length - n)
         if len(table) != n or struct.unpack("<I", table[-4:])[0] != google_crc32c.value(table[:-4]):
             raise CorruptChunk(f"{self.path}: the checksum of the shard index is wrong; restore the object")
         offsets = np.frombuffer(table[:-4], "<u8").reshape(*self.layout.chunks_per_shard, 2)
         # A chunk that is missing from the index is reported when it is read; the other chunks are good.
-        if record is not None and not self._missing(offsets) and self._checksum(offsets) != record[1]:
+        if (
+            record is not None
+            and not self._missing(offsets)
+            and self._is_another(record, offsets, table[-4:])
+        ):
             raise CorruptChunk(f"{self.path}: holds other pixels than were written; restore the object")
         return offsets
+
+    def _is_another(self, record: Record, offsets: Array, own: bytes) -> bool:
+        """Return whether the shard has another checksum than was recorded.
+
+        Far away each chunk of four bytes costs as much as one of pixels. There the index alone is compared, if chunks
+        differ in length: two such shards of other pixels do not share it.
+        """
+        if len(record) > 2 and struct.pack("<I", record[2]) != own:
+            return True
+        lengths = offsets[..., 1][offsets[..., 0] != ABSENT]
+        told_apart = len(record) > 2 and lengths.size and lengths.min() < lengths.max()
+        return not (self.file.far and told_apart) and self._checksum(offsets) != record[1]
 
     def _missing(self, offsets: Array) -> bool:
         """Return whether the index lacks a chunk that lies inside the array."""
@@ -312,7 +341,7 @@ class BareFile(ShardFile):
     It is never opened with a cached index, because only reading all of it can show that it is undamaged.
     """
 
-    def _checked_index(self, record: tuple[int, int] | None) -> Array:
+    def _checked_index(self, record: Record | None) -> Array:
         self.data = self.file.pread(self.length, 0)
         if record is not None and google_crc32c.value(self.data) != record[1]:
             raise CorruptChunk(f"{self.path}: holds other bytes than were written; restore the object")
@@ -327,7 +356,7 @@ class BareFile(ShardFile):
 
 
 def open_object(
-    array: Location, index: Shape, layout: ShardLayout, record: tuple[int, int] | None = None,
+    array: Location, index: Shape, layout: ShardLayout, record: Record | None = None,
     cached: CachedIndex | None = None,
 ) -> ShardFile:  # fmt: skip
     """Open one object for reading; the arguments are those of :class:`ShardFile`."""
@@ -337,15 +366,15 @@ def open_object(
 
 
 def read_region(
-    array: Location, region: Region, layout: ShardLayout, records: Array | None = None, *,
+    array: Location, region: Region, layout: ShardLayout, records: KnownRecords | Array | None = None, *,
     cache: KnownIndices | None = None, out: Array | None = None,
 ) -> Array:  # fmt: skip
     """Return the pixels of ``region`` from the array folder ``array``.
 
     Parameters
     ----------
-    records : ndarray of shape (*grid, 2), optional
-        Length and crc32c of every object, from the manifest.
+    records : ndarray of shape (*grid, 2) or (*grid, 3), or Records, optional
+        Length, crc32c and perhaps that of the index of every object, from the manifest.
     cache : KnownIndices, optional
         Indices of shards that were checked already; new ones are added.
     out : ndarray, optional
@@ -362,7 +391,7 @@ def read_region(
         out = np.empty(shape_of(region), layout.dtype)
     origin = tuple(s.start for s in region)
     for index, part in pieces(region, layout.shard):
-        record = None if records is None else (int(records[index][0]), int(records[index][1]))
+        record = None if records is None else tuple(records[index].tolist())
         cached = None if cache is None else cache.get(index)
         with readable(array / layout.key(index)), open_object(array, index, layout, record, cached) as shard:
             if cache is not None and (cached is None or cached.offsets is not shard.offsets):
@@ -383,7 +412,8 @@ def read_record(array: Location, index: Shape, layout: ShardLayout) -> ObjectRec
         for position in np.ndindex(*layout.chunks_per_shard):
             if shard.offsets[position][0] != ABSENT:
                 shard.encoded(position)
-        return ObjectRecord(index, shard.length, shard._checksum(shard.offsets))
+        own = 0 if layout.zarr == 2 else google_crc32c.value(shard.offsets.tobytes())
+        return ObjectRecord(index, shard.length, shard._checksum(shard.offsets), own)
 
 
 def object_grid(layout: ShardLayout) -> Shape:

@@ -171,6 +171,8 @@ def _bytes_of(answer: Any) -> bytes:
 class _Ranges(OpenObject):
     """An object on the web."""
 
+    far = True
+
     def __init__(self, web: Web, key: str) -> None:
         self.web = web
         self.key = key

@@ -20,7 +20,7 @@ from typing import Literal
 
 from bigimg.geometry.chunks import SHARD_RATIO, cut_shard
 from bigimg.geometry.levels import Level
-from bigimg.geometry.region import grid, piece
+from bigimg.geometry.region import grid
 from bigimg.geometry.spec import ImageSpec
 from bigimg.reader import Access
 from bigimg.types import Method, Region, Shape
@@ -196,14 +196,12 @@ def strip_step(spec: ImageSpec, order: tuple[str, ...], most_bytes: int) -> Shap
 
 
 def walk(shape: Shape, step: Shape, dims: tuple[str, ...], order: tuple[str, ...] = ()) -> Iterator[Region]:
-    """Yield the regions of a tiling of ``shape`` by ``step``, the axis named first in ``order`` slowest."""
+    """Return the regions of a tiling of ``shape`` by ``step``, the axis named first in ``order`` slowest."""
     axes = [dims.index(name) for name in order or dims]
-    counts = grid(shape, step)
-    for position in itertools.product(*(range(counts[a]) for a in axes)):
-        index = [0] * len(shape)
-        for axis, i in zip(axes, position, strict=True):
-            index[axis] = i
-        yield piece(tuple(index), step, shape)
+    parts = [[slice(i, min(i + step[a], shape[a])) for i in range(0, shape[a], step[a])] for a in axes]
+    places = [axes.index(a) for a in range(len(shape))]
+    found = itertools.product(*parts)  # 10**7 blocks are walked over: no more is done for each than must be
+    return found if places == sorted(places) else (tuple(each[i] for i in places) for each in found)
 
 
 def reduced_piece(block: Shape, chunk: Shape, step: Shape, method: Method) -> Shape:

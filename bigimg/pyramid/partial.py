@@ -8,7 +8,8 @@ it. :func:`math.fsum` merges them, and its result does not depend on their order
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -189,7 +190,7 @@ class Accumulator:
         self.dtype = dtype
         self.padding, self.missing = padding, missing
         self.left_out = [0] * channels
-        self.floats: list[list[Partial]] = [[] for _ in range(channels)]
+        self.floats = [MergedFloats() for _ in range(channels)]
         self.sums = [Partial(0) for _ in range(channels)]
         bins = histogram_bins(dtype)
         self.histogram: Array | None = np.zeros((channels, bins), np.int64) if bins else None
@@ -200,7 +201,7 @@ class Accumulator:
             self.histogram[channel] += part.histogram
             self.left_out[channel] += part.nan
         elif self.dtype.kind == "f":
-            self.floats[channel].append(part)
+            self.floats[channel].add(part)
         else:
             self.sums[channel] = merge_integers((self.sums[channel], part))
 
@@ -226,7 +227,7 @@ class Accumulator:
         if self.histogram is not None:
             found = of_histogram(self.histogram[channel], first_value(self.dtype))
             return replace(found, nan=self.left_out[channel])
-        return merge_floats(self.floats[channel]) if self.dtype.kind == "f" else self.sums[channel]
+        return self.floats[channel].result() if self.dtype.kind == "f" else self.sums[channel]
 
 
 def of_histogram(histogram: Array, first: int) -> Partial:
@@ -247,22 +248,72 @@ def merge_integers(parts: Sequence[Partial]) -> Partial:
     return Partial(count, nan, low, high, sum(p.total for p in parts), sum(p.squares for p in parts))
 
 
-def merge_floats(parts: Sequence[Partial]) -> Partial:
+def merge_floats(parts: Iterable[Partial]) -> Partial:
     """Return the merged statistics of ``parts`` of a float channel; their order does not matter."""
-    full = [p for p in parts if p.count]
-    nan = sum(p.nan for p in parts)
-    if not full:
-        return Partial(0, nan)
-    count = sum(p.count for p in full)
-    total = _fsum([p.total for p in full])
-    mean = total / count
-    between = [p.count * (p.total / p.count - mean) ** 2 for p in full]
-    squares = _fsum([p.squares for p in full]) + _fsum(between)
-    ends = merge_integers(full)
-    return Partial(count, nan, ends.low, ends.high, total, squares)
+    merged = MergedFloats()
+    for part in parts:
+        merged.add(part)
+    return merged.result()
 
 
-def _fsum(numbers: Sequence[float]) -> float:
+class MergedIntegers:
+    """Adds up the statistics of blocks of an integer channel."""
+
+    def __init__(self) -> None:
+        self.count = self.nan = 0
+        self.histogram: Array | None = None
+        self.others = Partial(0)
+
+    def add(self, part: Partial) -> None:
+        """Add the statistics of one block; the histogram of the first one becomes that of all."""
+        if part.histogram is None:
+            self.others = merge_integers((self.others, part))
+            return
+        self.count += part.count
+        self.nan += part.nan
+        if self.histogram is None:
+            self.histogram = part.histogram
+        else:
+            self.histogram += part.histogram
+
+    def result(self) -> Partial:
+        """Return the statistics of all blocks."""
+        if self.histogram is None:
+            return self.others
+        return Partial(self.count, self.nan, histogram=self.histogram)
+
+
+class MergedFloats:
+    """Adds up the statistics of blocks of a float channel; it keeps three numbers of each."""
+
+    def __init__(self) -> None:
+        self.ends = Partial(0)
+        self.counts, self.totals, self.squares = array("q"), array("d"), array("d")
+
+    def add(self, part: Partial) -> None:
+        """Add the statistics of one block."""
+        ends = self.ends
+        if not part.count:
+            self.ends = replace(ends, nan=ends.nan + part.nan)
+            return
+        self.ends = merge_integers((ends, replace(part, total=0, squares=0)))
+        self.counts.append(part.count)
+        self.totals.append(part.total)
+        self.squares.append(part.squares)
+
+    def result(self) -> Partial:
+        """Return the statistics of all blocks."""
+        ends = self.ends
+        if not ends.count:
+            return ends
+        total = _fsum(self.totals)
+        mean = total / ends.count
+        between = array("d", (n * (t / n - mean) ** 2 for n, t in zip(self.counts, self.totals, strict=True)))
+        squares = _fsum(self.squares) + _fsum(between)
+        return replace(ends, total=total, squares=squares)
+
+
+def _fsum(numbers: array[float]) -> float:
     """Return the exact sum, rounded once; infinities and NaN are added as IEEE 754 defines."""
     if all(map(math.isfinite, numbers)):
         return math.fsum(numbers)

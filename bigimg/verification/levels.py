@@ -77,7 +77,7 @@ class OwnLevel(Level):
     dims : tuple of str
     layout : ShardLayout
     records : ndarray, optional
-        Length and checksum of every shard, uint64 of shape (*grid, 2); None when that is damaged.
+        Length and checksums of every shard, uint64 of shape (*grid, 2) or (*grid, 3); None when that is damaged.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class OwnLevel(Level):
                 chunks = list(self._bad_chunks(shard, file))
             if not chunks and self.records is not None:
                 # Each chunk is undamaged: then this is the object of another shard, or it has grown.
-                record = int(self.records[shard][0]), int(self.records[shard][1])
+                record = tuple(self.records[shard].tolist())
                 open_object(folder, shard, layout, record).file.close()
             return chunks
         except (IntegrityError, InputError, OSError) as error:

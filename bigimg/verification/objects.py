@@ -22,6 +22,7 @@ from bigimg.omezarr.manifest import GROUP, HISTOGRAM, PROVENANCE
 from bigimg.omezarr.metadata import ARRAY, ATTRIBUTES, CONSOLIDATED, LABELS, MANIFEST
 from bigimg.omezarr.objects import DANGLING, Listed, Location, listing
 from bigimg.omezarr.parse import ArrayMeta, parse_array
+from bigimg.omezarr.records import COLUMNS
 from bigimg.omezarr.shard import object_grid
 from bigimg.omezarr.tree import Tree
 from bigimg.types import Array, Shape
@@ -170,7 +171,7 @@ class CheckedObjects:
             self._measure(index, None if records is None else records[..., 0], measured=True)
             return None
         grid = object_grid(meta.layout)
-        if records is not None and records.shape != (*grid, 2):
+        if records is not None and (records.shape[:-1] != grid or records.shape[-1] not in COLUMNS):
             message = f"lists a grid of {records.shape[:-1]} objects, and the array has {grid}; restore both"
             self.found.add(Finding("metadata", f"{MANIFEST}/{index}/{self.array}", message))
             records = None

@@ -18,7 +18,7 @@ import tifffile
 import zarr
 
 import bigimg
-from bigimg.conversion import commit
+from bigimg.conversion import batch, commit
 from bigimg.conversion.journal import HEAD
 from bigimg.conversion.leftovers import clean
 from bigimg.conversion.target import check_replaceable
@@ -93,7 +93,7 @@ def test_killed_at_any_step_a_run_leaves_nothing_half_and_the_next_goes_on(
 
 
 def interrupted(source: Path | str, target: Path, monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
-    """Leave a staging folder with ``blocks`` finished blocks, as Ctrl-C does."""
+    """Leave a staging folder with ``blocks`` finished blocks, each a batch, as Ctrl-C does."""
     seen: Counter[str] = Counter()
 
     def stop(step: str) -> None:
@@ -103,6 +103,7 @@ def interrupted(source: Path | str, target: Path, monkeypatch: pytest.MonkeyPatc
 
     with monkeypatch.context() as patch:
         patch.setattr(commit, "hook", stop)
+        patch.setattr(batch, "MOST", 1)
         with pytest.raises(KeyboardInterrupt) as caught:
             convert_to_store(source, target, workers=1, **ASKED)
     assert "run the same command again" in caught.value.__notes__[0]
@@ -240,7 +241,8 @@ def test_what_somebody_else_put_there_meanwhile_is_left_alone(tmp_path):
         {"mine.txt": "x"},
         {"owner.json": "{"},
         {"owner.json": '{"bigimg": 99, "identity": 1}'},
-        {"owner.json": '{"bigimg": 1, "identity": [1]}'},
+        {"owner.json": '{"bigimg": 2, "identity": [1]}'},
+        {"owner.json": '{"bigimg": 1, "identity": {}}', "journal": "of one record a block"},
     ],
 )
 def test_a_folder_in_the_way_that_is_not_ours_is_refused_and_kept(tmp_path, source, content):
@@ -496,7 +498,8 @@ class TestKilledWhileTwoStoresChangePlaces:
 
         def once(old: Path, new: Path) -> None:
             move(old, new)
-            raise KeyboardInterrupt
+            if old == target:
+                raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
             patch.setattr(os, "rename", once)

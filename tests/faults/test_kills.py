@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from bigimg.conversion.batch import SHARE
 from bigimg.conversion.journal import WAITING
 from tests.conversion.test_run import tree
 from tests.faults.conftest import Tell
 from tests.faults.nursery import Nursery
-from tests.faults.samples import Sample, new_target, resumed, whole_or_absent
+from tests.faults.samples import WORKERS, Sample, new_target, resumed, whole_or_absent
 from tests.faults.times import SEED, each_way, times
 
 IN_FLIGHT = 2 * WAITING
-"""Finished blocks whose records are on their way to the disk, or wait for it."""
+"""Finished batches whose records are on their way to the disk, or wait for it."""
 LONGER = 3.0
 """Seconds that a killed run and the one that ends it may take beyond 1.1 times an unbroken one."""
 FULL = 50
@@ -53,7 +54,7 @@ def test_killed_at_random_moments(
             redone.append(ended.steps.count("block") - kept)
             longer.append(ended.seconds + seconds - 1.1 * sample.seconds)
         shutil.rmtree(target.parent)
-    assert max(redone) <= IN_FLIGHT
+    assert max(redone) <= IN_FLIGHT * largest_batch(sample)
     assert n < FULL or min(landed.values()) > 0, landed
     assert n < FULL or max(longer) <= LONGER, "a time, so not in the ordinary tests"
     tell(
@@ -62,6 +63,11 @@ def test_killed_at_random_moments(
         f"{sample.seconds:.2f} s by {statistics.median(longer):.2f} s, at most {max(longer):.2f} s; {late.total()} "
         f"more came after it, {dict(late)}: each store whole"
     )
+
+
+def largest_batch(sample: Sample) -> int:
+    """Return how many blocks a batch of it may have."""
+    return max(1, sample.blocks // (SHARE * WORKERS))
 
 
 def phases(sample: Sample) -> dict[str, list[tuple[int, float]]]:
@@ -104,7 +110,7 @@ def test_killed_on_a_disk(
             redone.append(ended.steps.count("block") - here)
             kept += here
         shutil.rmtree(target.parent)
-    assert max(redone) <= IN_FLIGHT
+    assert max(redone) <= IN_FLIGHT * largest_batch(sample)
     tell(f"SIGKILL on a disk, {sample.pixels.nbytes / sample.blocks / 1e6:.0f} MB a block: {n} runs, seed {SEED}; 0 "
          f"half stores, all resumed to the same bytes, {kept} blocks kept, at most {max(redone)} redone")  # fmt: skip
 

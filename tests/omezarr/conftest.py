@@ -15,6 +15,7 @@ from bigimg.geometry.spec import RGB, ImageSpec
 from bigimg.omezarr.codecs import CODECS
 from bigimg.omezarr.manifest import (
     PROVENANCE,
+    RECORD,
     provenance_documents,
     write_documents,
     write_manifest,
@@ -52,16 +53,16 @@ def make_store(
     for level in levels:
         pixels = image[tuple(slice(None, None, f) for f in level.factors)]
         layout = ShardLayout(level.shape, spec.dtype, chunk, shard, CODECS[codec], zarr)
-        rows = np.zeros((*grid(level.shape, shard), 2), np.uint64)
+        rows = np.zeros(grid(level.shape, shard), RECORD)
         (root / str(level.index)).mkdir(parents=True)
-        for index in np.ndindex(*rows.shape[:-1]):
+        for index in np.ndindex(*rows.shape):
             record = write_shard(
                 FolderTarget(root / str(level.index), root),
                 index,
                 pixels[piece(index, shard, level.shape)],
                 layout,
             )
-            rows[index] = record.length, record.crc32c
+            rows[index] = record.length, record.crc32c, record.index_crc32c
         write_documents(root / str(level.index), array_documents(layout, spec.dims))
         records[level.index] = rows
     counts = np.stack(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +18,12 @@ import bigimg.opening.open
 from bigimg.errors import CorruptChunk, InputError, IntegrityError, MissingChunk
 from bigimg.geometry.region import full
 from bigimg.omezarr import web as web_module
+from bigimg.omezarr.manifest import write_manifest
 from bigimg.omezarr.open import StoreReader, is_store, open_store
+from bigimg.omezarr.records import Records
+from bigimg.omezarr.shard import ShardFile
 from bigimg.places.http import Patience
-from bigimg.types import Array
+from bigimg.types import Array, CodecName
 from tests.conversion import test_memory as pass_memory
 from tests.omezarr.test_open import drop_from_index, others
 from tests.places.server import serving, status
@@ -218,6 +222,50 @@ def test_what_is_asked_of_a_server(ours: tuple[Path, Array]) -> None:
             path for path in asked if path.removeprefix("/") in {f"a.zarr/{k}" for k in objects(ours[0])}
         ]
         assert len(found) == len(set(found)) + 1  # the root twice: is it a store, and what is in it
+
+
+@pytest.mark.parametrize(
+    ("codec", "older", "trailers"), [("lz4", False, 0), ("lz4", True, 12), ("none", False, 12)]
+)
+def test_a_shard_far_away_is_known_by_its_index(
+    codec: CodecName, older: bool, trailers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If its chunks differ in length; others could be exchanged unseen, as those of older stores."""
+    pytest.importorskip("aiohttp")
+    pixels = np.random.default_rng(0).integers(0, 200, (96, 128), np.uint8)
+    pixels[:50, :50] = 0
+    root = tmp_path / "a.zarr"
+    bigimg.write(
+        bigimg.from_array(pixels, dims="yx"),
+        root,
+        chunks=32,
+        shards=128,
+        levels=1,
+        codec=codec,
+        progress=False,
+    )
+    if older:
+        rows = Records(root, "0").all()[..., :2]
+        shutil.rmtree(root / "bigimg/manifest")
+        write_manifest(root, {0: rows}, {"zarr.json": (root / "zarr.json").read_bytes()})
+    read: list[int] = []
+    checksum = ShardFile._checksum
+
+    def noted(shard: ShardFile, offsets: Array) -> int:
+        read.append(offsets[..., 0].size)
+        return checksum(shard, offsets)
+
+    monkeypatch.setattr(ShardFile, "_checksum", noted)
+    assert bigimg.verify(root).ok
+    read.clear()
+    np.testing.assert_array_equal(bigimg.imread(root), pixels)
+    assert sum(read) >= 12, "a file is compared as a whole"
+    read.clear()
+    with serving() as server:
+        server.files = {f"/a.zarr/{key}": content for key, content in objects(root).items()}
+        np.testing.assert_array_equal(bigimg.imread(server.url("/a.zarr")), pixels)
+    assert sum(read) >= trailers
+    assert bool(read) == bool(trailers)
 
 
 @pytest.fixture

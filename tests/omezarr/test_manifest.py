@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigimg.errors import CorruptChunk, IntegrityError, MissingChunk
+from bigimg.omezarr import manifest, records
 from bigimg.omezarr.manifest import (
     PROVENANCE,
+    RECORD,
     check_provenance,
     provenance_documents,
     read_array,
     read_objects,
-    read_records,
     read_statistics,
     write_array,
     write_documents,
@@ -30,6 +31,7 @@ from bigimg.omezarr.manifest import (
     write_statistics,
 )
 from bigimg.omezarr.metadata import ATTRIBUTES, dumps, group_documents, group_metadata
+from bigimg.omezarr.records import Records
 from bigimg.types import Array, Json, ZarrFormat
 
 
@@ -108,8 +110,42 @@ def test_manifest_lists_what_must_not_change_and_not_the_provenance(tmp_path: Pa
         "bigimg/manifest/0/c/0/0/0", "bigimg/manifest/0/zarr.json", "bigimg/zarr.json", "zarr.json",
     ]  # fmt: skip
     assert objects["0/zarr.json"][0] == 2
-    np.testing.assert_array_equal(read_records(tmp_path, "0"), rows)
+    np.testing.assert_array_equal(Records(tmp_path, "0").all(), rows)
     assert read_objects(tmp_path / "0") is None
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("grid", [(7,), (3, 5), (2, 3, 4)])
+def test_records_are_read_chunk_by_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grid: tuple[int, ...], zarr_format: ZarrFormat
+) -> None:
+    monkeypatch.setattr(manifest, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(records, "KEPT", 2)
+    rows = np.zeros(grid, RECORD)
+    for i, name in enumerate(RECORD.names or ()):
+        rows[name] = np.random.default_rng(i).integers(1, 2**31, grid)
+    documents = group_documents({}, zarr_format)
+    write_manifest(tmp_path, {0: rows}, documents)
+    expected = np.stack([rows[name] for name in RECORD.names or ()], -1).astype(np.uint64)
+    folder = tmp_path / "bigimg/manifest/0"
+    np.testing.assert_array_equal(zarr.open_array(folder, mode="r")[...], expected)
+    np.testing.assert_array_equal(read_array(folder, zarr_format), expected)
+    found = Records(tmp_path, "0")
+    assert (found.grid, found.chunks) == (grid, {})
+    for index in np.ndindex(*grid):
+        np.testing.assert_array_equal(found[index], expected[index])
+        assert len(found.chunks) <= 2
+    np.testing.assert_array_equal(found.all(), expected)
+    chunks = sorted(path for path in folder.rglob("*") if path.is_file() and path.name.isdecimal())
+    assert len(chunks) > 1
+    chunks[-1].write_bytes(chunks[0].read_bytes())
+    found = Records(tmp_path, "0")
+    np.testing.assert_array_equal(found[(0,) * len(grid)], expected[(0,) * len(grid)])
+    with pytest.raises(CorruptChunk, match="the checksum is not that of the manifest"):
+        found[tuple(n - 1 for n in grid)]
+    chunks[-1].unlink()
+    with pytest.raises(MissingChunk, match="the object is gone"):
+        found[tuple(n - 1 for n in grid)]
 
 
 def test_swapped_parts_of_the_manifest_are_found(tmp_path: Path) -> None:
@@ -120,7 +156,7 @@ def test_swapped_parts_of_the_manifest_are_found(tmp_path: Path) -> None:
     second.rename(first)
     (tmp_path / "spare").rename(second)
     with pytest.raises(CorruptChunk, match=r"manifest/0/c/0/0/0: the checksum is not that of the manifest"):
-        read_records(tmp_path, "0")
+        Records(tmp_path, "0")
 
 
 @pytest.mark.parametrize("zarr", [2, 3])

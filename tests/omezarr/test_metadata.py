@@ -102,10 +102,10 @@ def test_array_metadata_is_what_zarr_writes(dtype: str, shard: Shape) -> None:
 def test_plain_array_metadata_is_what_zarr_writes(dtype: str) -> None:
     store = MemoryStore()
     zarr.create_array(
-        store, shape=(3, 6), dtype=dtype, chunks=(3, 6), filters=[], compressors=[Crc32cCodec()]
+        store, shape=(3, 6), dtype=dtype, chunks=(2, 6), filters=[], compressors=[Crc32cCodec()]
     )
     theirs = json.loads(store._store_dict["zarr.json"].to_bytes())
-    assert json.loads(plain_array_documents((3, 6), np.dtype(dtype), 3)["zarr.json"]) == theirs
+    assert json.loads(plain_array_documents((3, 6), np.dtype(dtype), 3, (2, 6))["zarr.json"]) == theirs
 
 
 def test_group_metadata_is_what_zarr_writes() -> None:
@@ -213,7 +213,7 @@ def test_affine_of_0_6_is_the_world() -> None:
 def test_own_block_names_the_manifest_and_no_place_or_time() -> None:
     block = attributes_of("ct", "0.5")["bigimg"]
     assert block == {
-        "format": 1, "kind": "image", "method": "mean", "world": [list(row) for row in OBLIQUE],
+        "format": 2, "kind": "image", "method": "mean", "world": [list(row) for row in OBLIQUE],
         "scaling": [2.0, -1024.0], "window": [-160, 240], "channels": [], "meta": {}, "notes": [],
         "manifest": "bigimg/manifest", "backwards": ["y"],
     }  # fmt: skip

@@ -157,7 +157,7 @@ def test_malformed_omero_counts_as_not_said() -> None:
         (image(datasets=[dataset({"type": "scale", "scale": ["NaN", 1.0]})]), r"scale \[nan"),
         (image(axes=[{"name": "y"}, {"name": "angle"}]), "axis 'angle' is none of t c z y x"),
         (image(axes=[{"name": "y"}, {"name": "Y"}]), "repeat a name"),
-        (IMAGE | {"bigimg": {"format": 2}}, "written in format 2"),
+        (IMAGE | {"bigimg": {"format": 3}}, "written in format 3"),
         (IMAGE | {"bigimg": {"format": 1, "world": [[1]]}}, r"shape \(4, 4\)"),
         (IMAGE | {"bigimg": {"format": 1, "kind": "nonsense"}}, "has the kind 'nonsense'"),
         (IMAGE | {"bigimg": {"format": 1, "kind": ["a"]}}, r"has the kind \['a'\]"),

@@ -54,13 +54,13 @@ def new_target(folder: Path) -> FolderTarget:
 def write(folder: Path, image: Array, layout: ShardLayout) -> Array:
     """Write every shard of ``image`` with its metadata; return the records as the manifest keeps them."""
     objects = grid(layout.shape, layout.shard)
-    records = np.zeros((*objects, 2), np.uint64)
+    records = np.zeros((*objects, 3), np.uint64)
     for index in np.ndindex(*objects):
         record = write_shard(
             new_target(folder), index, image[piece(index, layout.shard, layout.shape)], layout
         )
         assert record.index == index
-        records[index] = record.length, record.crc32c
+        records[index] = record.length, record.crc32c, record.index_crc32c
     (folder / "zarr.json").write_bytes(dumps(array_metadata(layout, [f"d{i}" for i in range(image.ndim)])))
     return records
 

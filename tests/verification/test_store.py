@@ -321,7 +321,7 @@ def rewrite(root: Path, level: int, change: Callable[[np.ndarray], np.ndarray]) 
             for index in np.ndindex(*records[i].shape[:-1]):
                 part = tuple(slice(p * s, (p + 1) * s) for p, s in zip(index, known.shard, strict=True))
                 record = write_shard(FolderTarget(root / str(level), root), index, pixels[part], layout)
-                records[i][index] = record.length, record.crc32c
+                records[i][index] = record.length, record.crc32c, record.index_crc32c
     list_again(root, records)
 
 
@@ -421,10 +421,10 @@ def bigimg_layouts_without_manifest(root: Path) -> dict[int, ShardLayout]:
 
 def recorded(root: Path, level: int, layout: ShardLayout) -> np.ndarray:
     shape = tuple(-(-n // s) for n, s in zip(layout.shape, layout.shard, strict=True))
-    rows = np.zeros((*shape, 2), np.uint64)
+    rows = np.zeros((*shape, 3), np.uint64)
     for index in np.ndindex(*shape):
         record = shard_module.read_record(root / str(level), index, layout)
-        rows[index] = record.length, record.crc32c
+        rows[index] = record.length, record.crc32c, record.index_crc32c
     return rows
 
 
