@@ -34,7 +34,8 @@ def verify(
     """Return everything that is wrong with ``store``; nothing is changed but by ``accept``.
 
     Label images inside it are checked too; their findings begin with ``labels/<name>/``. Of a plate all fields are
-    checked; their findings begin with ``B/03/0/``.
+    checked; their findings begin with ``B/03/0/``. If a dask client is active, the workers of its cluster read the
+    store; with a source that is decoded in order, threads of this process do.
 
     Parameters
     ----------
