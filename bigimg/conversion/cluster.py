@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from bigimg.conversion.dask_pool import DaskPool
@@ -23,6 +26,7 @@ from bigimg.planning.options import Options
 from bigimg.reader import Reader
 from bigimg.system.memory import resident_bytes
 from bigimg.system.processes import usable_cpus
+from bigimg.system.signals import apart
 from bigimg.version import install_line
 
 if TYPE_CHECKING:
@@ -190,12 +194,24 @@ def joined(
             client.close(timeout=1)
         return
     count = processes or usable_cpus()
-    cluster = distributed.LocalCluster(
-        n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None,
-        memory_limit=int(budget_bytes(memory) / count / USABLE), silence_logs=logging.CRITICAL,
+    others = set(multiprocessing.active_children())
+    make = partial(
+        distributed.LocalCluster, n_workers=count, threads_per_worker=1, processes=True,
+        dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
+        memory_limit=int(budget_bytes(memory) / count / USABLE),
     )  # fmt: skip
     try:
-        with distributed.Client(cluster, set_as_default=True):
-            yield
+        with apart(make) as cluster, distributed.Client(cluster, set_as_default=True):
+            try:
+                yield
+            finally:
+                _end(others)
     finally:
-        cluster.close(timeout=1)
+        _end(others)
+
+
+def _end(others: Collection[BaseProcess]) -> None:
+    """End the processes of a cluster, but for ``others``: dask waits 5 s for a worker that works on."""
+    for process in multiprocessing.active_children():
+        if process not in others:
+            process.kill()

@@ -64,7 +64,7 @@ class Limits:
                 continue
             try:
                 number = float(value if name in ("times", "tries") else parse_timedelta(value))
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, KeyError):
                 number = math.nan
             if not number > 0:
                 what = "a number above 0" if name in ("times", "tries") else "a time, as 60s"

@@ -137,7 +137,9 @@ def plan(
         return plan_plate(plate, os.fspath(target), settings, opening, sample=probe)
     with closing(as_kind(open_source(source, **opening), kind)) as reader:
         checked_target(target, source, reader, overwrite=False)
-        made, labels = planned(source, reader, target, settings, opening)
+        with chosen_cluster(None, reader) as cluster:
+            settings, resident = for_workers(settings, cluster, memory)
+        made, labels = planned(source, reader, target, settings, opening, resident=resident)
         if not probe:
             return made
         estimate = probe_all(made, reader, [label.reader for label in labels], ask=kind is None)

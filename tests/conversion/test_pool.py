@@ -49,7 +49,7 @@ def test_on_a_cluster(tmp_path: Path) -> None:
         np.save(tmp_path / f"{number}.npy", np.zeros((60, 70 + number), np.uint8))
     with (
         distributed.LocalCluster(
-            n_workers=3, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=3, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
         ) as machines,
         distributed.Client(machines) as client,
     ):
