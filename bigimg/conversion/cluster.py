@@ -32,6 +32,8 @@ from bigimg.version import install_line
 if TYPE_CHECKING:
     import distributed
 
+CONNECT_SECONDS = 10.0
+"""Time to reach a scheduler: one that runs answers at once."""
 MOST_CARRIED_BYTES = 64_000_000
 """A reader that is larger holds pixels of this process, which do not go through a scheduler to each worker."""
 
@@ -179,7 +181,7 @@ def joined(
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     if scheduler is not None:
         try:
-            client = distributed.Client(scheduler, timeout="10s", set_as_default=True)
+            client = distributed.Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=True)
         except (OSError, TimeoutError) as error:
             raise WorkerError(
                 f"the scheduler {scheduler} cannot be reached ({one_line(error)}); {GONE}"

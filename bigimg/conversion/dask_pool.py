@@ -223,8 +223,7 @@ class DaskPool:
             self._threads = {address: each["nthreads"] for address, each in workers.items()}
             self._answered = time.monotonic()
             seen = {address: each["last_seen"] for address, each in workers.items()}
-            # Of many workers each speaks less often: dask lets 2,000 be silent for 11 s.
-            silent = self.limits.stuck / 2
+            silent = self.limits.silent
             self._silent = {each for each, at in seen.items() if max(seen.values()) - at > silent}
             self._processing = {key: worker for worker, keys in processing.items() for key in keys}
             if workers:

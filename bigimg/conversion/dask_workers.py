@@ -13,8 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, fields
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
@@ -28,6 +28,8 @@ from bigimg.system.memory import resident_bytes
 
 LOOK_SECONDS = 1.0
 """Time between two looks at the cluster."""
+PATIENCE = 10.0
+"""Seconds to wait for what all workers say, before those that are silent are left out."""
 GONE = "look after the cluster, then run it again to go on"
 USABLE = 0.75
 """Part of the memory of a worker that a budget may have: dask gives a worker no more tasks from 0.8 on."""
@@ -45,6 +47,11 @@ class Limits:
     tries: int = 3
     """Times that a task is tried."""
 
+    @property
+    def silent(self) -> float:
+        """Seconds after which a worker that says nothing is left out. Of 2,000, dask lets each be silent for 11."""
+        return self.stuck / 2
+
     @classmethod
     def configured(cls) -> Self:
         """Return the limits that dask's configuration has.
@@ -58,7 +65,7 @@ class Limits:
         from dask.utils import parse_timedelta
 
         found: dict[str, Any] = {}
-        for name in cls.__slots__:
+        for name in (each.name for each in fields(cls)):
             key = f"bigimg.{name.replace('_', '-')}"
             if (value := dask.config.get(key, None)) is None:
                 continue
@@ -110,8 +117,8 @@ class Workers:
     def __init__(self, client: Any, limits: Limits) -> None:  # its methods have no types
         self.client, self.limits = client, limits
 
-    def asked(self, question: Callable[[], Any], whom: str = "") -> Any:
-        """Return the answer to a question that may take for ever.
+    def asked(self, question: Callable[[], Any], whom: str = "", *, patience: float = math.inf) -> Any:
+        """Return the answer to a question that may take for ever, or for more than ``patience`` seconds.
 
         Raises
         ------
@@ -128,11 +135,11 @@ class Workers:
 
         threading.Thread(target=ask, daemon=True).start()
         try:
-            return answer.result(self.limits.no_worker)
+            return answer.result(seconds := min(patience, self.limits.no_worker))
         except BigimgError:
             raise
         except Exception as error:
-            why = one_line(error) if answer.done() else f"not in {self.limits.no_worker:g} s"
+            why = one_line(error) if answer.done() else f"not in {seconds:g} s"
             who = whom or f"the scheduler {self.shown()}"
             raise WorkerError(f"{who} does not answer ({why}); {GONE}") from error
 
@@ -225,11 +232,16 @@ class Workers:
         """
         sent = b"" if reader is None else _pickled(reader)
         end = time.monotonic() + self.limits.no_worker
+        among: list[str] | None = None  # all
         while True:
-            found: dict[str, Any] = self.asked(
-                lambda: self.client.run(_about, sent, *folders, on_error="return"),
-                f"a worker of {self.shown()}",
-            )
+            ask = partial(self.client.run, _about, sent, *folders, workers=among, on_error="return")
+            try:
+                found: dict[str, Any] = self.asked(ask, f"a worker of {self.shown()}", patience=PATIENCE)
+            except WorkerError as late:
+                if not isinstance(late.__cause__, TimeoutError) or time.monotonic() > end:
+                    raise
+                among = self._heard()  # one that is stopped is left out
+                continue
             silent = {address: each for address, each in found.items() if isinstance(each, BaseException)}
             for address, error in silent.items():
                 if isinstance(error, ImportError | AttributeError):
@@ -249,6 +261,12 @@ class Workers:
                     f"the worker {address} does not answer ({one_line(error)}); {GONE}"
                 ) from error
             time.sleep(LOOK_SECONDS)
+
+    def _heard(self) -> list[str] | None:
+        """Return the workers that say something; None for all."""
+        seen = {address: float(each["last_seen"]) for address, each in self.known().items()}
+        heard = [each for each, at in seen.items() if max(seen.values()) - at <= self.limits.silent]
+        return heard or None
 
 
 @cache

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -165,17 +164,23 @@ def test_a_conversion_in_each_task(client: distributed.Client, source: Path, tmp
     assert chosen.memory <= 500_000_000
 
 
-def after(seconds: float, function: Callable[[], object]) -> None:
-    threading.Timer(seconds, function).start()
+def at_once(function: Callable[[], object]) -> Callable[[Any], None]:
+    """Return a progress that calls ``function`` when the first block is done."""
+    waiting = [function]
+
+    def tell(progress: Any) -> None:
+        if progress.done and waiting:
+            waiting.pop()()
+
+    return tell
 
 
 def test_a_killed_worker(
     expected: dict[str, bytes], client: distributed.Client, source: Path, tmp_path: Path
 ) -> None:
     pid = next(iter(client.run(os.getpid).values()))
-    after(0.3, lambda: os.kill(pid, signal.SIGKILL))
-    reader = Slow(str(source), 0.02)
-    bigimg.convert(reader, tmp_path / "a.ome.zarr", **ASKED)
+    harm = at_once(lambda: os.kill(pid, signal.SIGKILL))
+    bigimg.convert(Slow(str(source), 0.02), tmp_path / "a.ome.zarr", **ASKED | {"progress": harm})
     assert objects(tree(tmp_path / "a.ome.zarr")) == objects(expected)
 
 
@@ -187,12 +192,23 @@ def test_a_stopped_worker(
     expected: dict[str, bytes], client: distributed.Client, source: Path, tmp_path: Path
 ) -> None:
     pid = next(iter(client.run(os.getpid).values()))
-    after(0.3, lambda: os.kill(pid, signal.SIGSTOP))
+    harm = at_once(lambda: os.kill(pid, signal.SIGSTOP))
     try:
-        bigimg.convert(Slow(str(source), 0.02), tmp_path / "a.ome.zarr", **ASKED)
+        bigimg.convert(Slow(str(source), 0.02), tmp_path / "a.ome.zarr", **ASKED | {"progress": harm})
     finally:
         os.kill(pid, signal.SIGCONT)
     assert objects(tree(tmp_path / "a.ome.zarr")) == objects(expected)
+
+
+def test_a_worker_that_is_stopped_before(client: distributed.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bigimg.conversion.dask_workers.PATIENCE", 1.5)
+    pid = next(iter(client.run(os.getpid).values()))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with DaskPool(client) as pool:
+            assert len(pool.workers.about()) == 1
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_a_task_that_never_ends(client: distributed.Client) -> None:
@@ -271,11 +287,11 @@ def test_threads_that_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_no_workers_and_no_scheduler(source: Path, tmp_path: Path) -> None:
-    quick = {"bigimg.no-worker": "1s", "distributed.comm.timeouts.connect": "1s"}
+    quick = {"bigimg.no-worker": "3s", "distributed.comm.timeouts.connect": "1s"}
     with dask.config.set(quick), started(n_workers=0) as machines, distributed.Client(machines) as client:
         with pytest.raises(WorkerError, match=r"the scheduler tcp://\S+ has no workers; start some"):
             bigimg.convert(source, tmp_path / "a.ome.zarr", **ASKED)
-        with DaskPool(client) as pool, pytest.raises(WorkerError, match="has had no worker for 1 s"):
+        with DaskPool(client) as pool, pytest.raises(WorkerError, match="has had no worker for 3 s"):
             list(in_window(pool, [(abs, 1)]))
         with DaskPool(client) as pool:
             machines.scheduler.loop.add_callback(machines.scheduler.close)
@@ -287,7 +303,11 @@ def test_no_workers_and_no_scheduler(source: Path, tmp_path: Path) -> None:
 
 
 def test_the_command(
-    expected: dict[str, bytes], machines: distributed.LocalCluster, source: Path, tmp_path: Path
+    expected: dict[str, bytes],
+    machines: distributed.LocalCluster,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     where, store = ["--scheduler", machines.scheduler_address], str(tmp_path / "a.ome.zarr")
     run = CliRunner().invoke
@@ -297,7 +317,7 @@ def test_the_command(
     assert run(cli, ["verify", store, str(source), *where]).exit_code == 0
     both = run(cli, ["verify", store, "--processes", *where])
     assert "give one of them" in both.output
-    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
-        gone = run(cli, ["verify", store, "--scheduler", "tcp://127.0.0.1:1"])
+    monkeypatch.setattr("bigimg.conversion.cluster.CONNECT_SECONDS", 0.5)
+    gone = run(cli, ["verify", store, "--scheduler", "tcp://127.0.0.1:1"])
     assert isinstance(gone.exception, WorkerError), gone.output
     assert "the scheduler tcp://127.0.0.1:1 cannot be reached" in str(gone.exception)
