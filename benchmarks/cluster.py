@@ -48,7 +48,7 @@ def main() -> None:
     with fresh(asked.scratch.resolve()) as folder:
         source, target = folder / "a.npy", folder / "a.ome.zarr"
         make(source, asked.mb)
-        how: dict[str, Any] = {"progress": False, "memory": "1GB", "workers": 2}
+        how: dict[str, Any] = {"progress": False, "memory": "1GB", "workers": 2, "sync": False}
         cluster = distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit="2GB"
         )

@@ -119,7 +119,7 @@ def test_cancel(source: Path, tmp_path: Path, turn: int) -> None:
     if run.poll() is None:
         os.killpg(run.pid, signal.SIGINT)
     said = run.communicate(timeout=30)[1]
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5  # 2 on a machine that does nothing else
     left = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     time.sleep(1)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == left
