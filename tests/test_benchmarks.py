@@ -15,6 +15,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 RUNS = {
     "browse_moves.py .": "| x | all,",
     "check.py data/rgb16k.tif slide.ome.zarr": "levels 3x512x512",
+    "cluster.py --mb 1 -n 1 --scratch .": "times as long in pairs",
     "compare.py rgb16k-zstd help -n 1": "1/1 zstd",
     "first_figure.py slide.ome.zarr first.png": '"chunks": 3',
     "first_picture.py make made.ome.zarr": "9920 x 9920, 6 levels, 41 objects",

@@ -160,6 +160,12 @@ OPTIONS: dict[str, Decorator] = {
     "file": click.argument("target", type=click.Path(dir_okay=False)),
     "memory": click.option("--memory", metavar="SIZE", help="Budget of resident memory, as in 512MB or 2GiB."),
     "workers": click.option("--workers", type=int, help="At most this many workers; one a CPU by default."),
+    "scheduler": click.option(
+        "--scheduler", metavar="ADDRESS", help="Run it on this dask cluster, as tcp://HOST:8786."
+    ),
+    "processes": click.option(
+        "--processes", is_flag=True, help="Let the workers be processes of this machine, which share the budget."
+    ),
     "level": click.option("--level", type=int, help="Level of a pyramid: 0 is full resolution, -1 the smallest."),
     "series": click.option(
         "--series", metavar="WHICH", callback=_series, help="Number or name, where the source holds several images."
@@ -250,6 +256,8 @@ OPTIONS: dict[str, Decorator] = {
         "--levels-only", is_flag=True, help="Store the reduced levels alone; the finest are read from SOURCE."
     ),
 }  # fmt: skip
+CLUSTER = ("scheduler", "processes")
+"""Where a pass runs; of verbs that run one."""
 SOURCE = (
     *("series", "part", "insecure", "max_download", "on_gap", "tilt", "allow_partial", "axis"),
     *("pattern", "axes", "pages"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ import click
 
 from bigimg.cli.messages import TYPED, error_in_words_of, print_value, say
 from bigimg.cli.messages import report as say_or_print
-from bigimg.cli.options import CONVERSION, OPENING, Verb, shared
+from bigimg.cli.options import CLUSTER, CONVERSION, OPENING, Verb, shared
 from bigimg.errors import counted
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def plan(source: str, target: str, as_json: bool, **options: Any) -> None:
     help="Convert each of many SOURCES to a store in this folder; a folder is looked through.",
 )
 @click.option("--report", metavar="CSV", help="With --into: a table of what became of each source.")
-@shared(*CONVERSION)
+@shared(*CONVERSION, *CLUSTER)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.option("--resume/--no-resume", default=True, help="Go on from an interrupted run, or start over.")
 @shared("overwrite")
@@ -43,9 +45,30 @@ def plan(source: str, target: str, as_json: bool, **options: Any) -> None:
 @shared("json", "quiet")
 def convert(
     paths: tuple[str, ...], into: str | None, report: str | None, dry_run: bool, as_json: bool, quiet: bool,
-    **options: Any,
+    scheduler: str | None, processes: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Convert SOURCE to the OME-Zarr pyramid TARGET in one pass; with --into DIR each of many SOURCES to one in DIR."""
+    with _cluster(scheduler, processes, options):
+        _convert_any(paths, into, report, dry_run=dry_run, as_json=as_json, quiet=quiet, **options)
+
+
+def _cluster(
+    scheduler: str | None, processes: bool, options: Mapping[str, Any]
+) -> AbstractContextManager[None]:
+    """Return the cluster that the options of a verb ask for, to be active while it runs."""
+    if scheduler is None and not processes:
+        return nullcontext()
+    if scheduler is not None and processes:
+        raise click.UsageError("--scheduler names a cluster, and --processes makes one: give one of them")
+    from bigimg.conversion.cluster import joined
+
+    return joined(scheduler, options["workers"] or 0 if processes else None, options["memory"])
+
+
+def _convert_any(
+    paths: tuple[str, ...], into: str | None, report: str | None, *, dry_run: bool, as_json: bool, quiet: bool,
+    **options: Any,
+) -> None:  # fmt: skip
     if into is not None:
         _convert_all(paths, into, report, dry_run=dry_run, as_json=as_json, quiet=quiet, **options)
     elif report is not None:
@@ -103,12 +126,12 @@ def _convert_all(
 @click.argument("sources", nargs=-1, required=True)
 @shared("target")
 @click.option("--axis", "dim", type=click.Choice(list("tcz")), required=True, help="The new axis.")
-@shared(*(name for name in CONVERSION if name not in ("axis", "plate")))
+@shared(*(name for name in CONVERSION if name not in ("axis", "plate")), *CLUSTER)
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @shared("overwrite", "json", "quiet")
 def stack(
     sources: tuple[str, ...], target: str, dim: str, dry_run: bool, overwrite: bool, as_json: bool, quiet: bool,
-    **options: Any,
+    scheduler: str | None, processes: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Put SOURCES side by side along a new axis, in their order, as the OME-Zarr pyramid TARGET."""
     from bigimg.faces.convert import convert_to_store, plan
@@ -122,7 +145,8 @@ def stack(
     if dry_run:
         print_value(plan(whole, target, **options), as_json)
         return
-    result = convert_to_store(whole, target, progress=not quiet, overwrite=overwrite, **options)
+    with _cluster(scheduler, processes, options):
+        result = convert_to_store(whole, target, progress=not quiet, overwrite=overwrite, **options)
     say_or_print(result if as_json else _summary(result), as_json, quiet)
 
 
@@ -167,12 +191,21 @@ def demo(target: str, size: str, memory: str, as_json: bool, quiet: bool, worker
 @click.option(
     "--accept", is_flag=True, help="If nothing is wrong, take over what others edited in the metadata."
 )
-@shared("memory", *OPENING, "json", "quiet")
-def verify(store: str, source: str | None, as_json: bool, quiet: bool, **options: Any) -> None:
+@shared("memory", "workers", *CLUSTER, *OPENING, "json", "quiet")
+def verify(
+    store: str,
+    source: str | None,
+    as_json: bool,
+    quiet: bool,
+    scheduler: str | None,
+    processes: bool,
+    **options: Any,
+) -> None:
     """Find whatever is lost, cut, changed or contradicting in STORE; with SOURCE, compare its pixels."""
     from bigimg.faces.verify import verify as check
 
-    found = check(store, source, progress=not quiet, **options)
+    with _cluster(scheduler, processes, options):
+        found = check(store, source, progress=not quiet, **options)
     if as_json:
         print_value(found, as_json)
     else:

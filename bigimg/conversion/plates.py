@@ -97,7 +97,7 @@ class PlateResult:
 
 def plan_plate(
     source: PlateSource, target: str, options: Options, opening: Mapping[str, Any], *,
-    sample: bool = True, overwrite: bool = False,
+    sample: bool = True, overwrite: bool = False, resident: int | None = None,
 ) -> PlatePlan:  # fmt: skip
     """Return the plan of a plate; every field is opened, and no pixel is read but for ``sample``.
 
@@ -109,6 +109,8 @@ def plan_plate(
     opening : mapping
         Options of :class:`bigimg.types.Opening` with which its fields are opened.
     sample, overwrite : bool
+    resident : int, optional
+        As of :func:`bigimg.planning.plan.make_plan`.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def plan_plate(
         raise UsageError(f"{target}: a plate is written as a folder: name it {name}, and pack that then")
     layout = laid_out(source)
     checked_target(target, source.source, overwrite=overwrite)
-    resident = resident_bytes()
+    resident = resident_bytes() if resident is None else resident
     fields: list[FieldPlan] = []
     largest: tuple[ConversionPlan, PlacedField] | None = None
     notes: dict[str, list[str]] = {note: [] for note in source.notes}
@@ -147,15 +149,16 @@ def plan_plate(
 
 
 def run_plate(
-    plan: PlatePlan, source: PlateSource, options: Options, opening: Mapping[str, Any], how: Running
-) -> PlateResult:
+    plan: PlatePlan, source: PlateSource, options: Options, opening: Mapping[str, Any], how: Running, *,
+    resident: int | None = None,
+) -> PlateResult:  # fmt: skip
     """Convert the fields of ``source`` one after the other into the plate ``plan.target``.
 
     Parameters
     ----------
     plan : PlatePlan
         That of :func:`plan_plate`, of the same source and options.
-    source, options, opening
+    source, options, opening, resident
         As of :func:`plan_plate`.
     how : Running
 
@@ -168,7 +171,7 @@ def run_plate(
     """
     started = time.monotonic()
     target = checked_target(plan.target, source.source, overwrite=how.overwrite)
-    resident = resident_bytes()
+    resident = resident_bytes() if resident is None else resident
     stored = resumed = 0
     with (
         commit.staged(

@@ -32,8 +32,9 @@ from bigimg.conversion.block import (
     reduce_block,
 )
 from bigimg.conversion.carrying import Carried
-from bigimg.conversion.cluster import DaskPool, chosen_pool
+from bigimg.conversion.cluster import chosen_pool
 from bigimg.conversion.commit import Staging
+from bigimg.conversion.dask_pool import DaskPool
 from bigimg.conversion.estimate import check_room
 from bigimg.conversion.identity import identity
 from bigimg.conversion.journal import Journal, finished_batches, remove_others
@@ -73,8 +74,8 @@ class Running:
     """How a conversion is run, as :func:`bigimg.convert` has it; whatever is chosen here, the store is the same."""
 
     executor: Executor | Client | DaskPool | None = None
-    """Who runs the blocks; the default is an active dask client, else threads. A source that is decoded in order is
-    converted by threads."""
+    """Who runs the blocks, as :func:`bigimg.conversion.cluster.chosen_pool` takes it. A source that is decoded in order
+    is converted by threads."""
     progress: bool | Report | None = None
     resume: bool = True
     overwrite: bool = False

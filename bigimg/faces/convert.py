@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
-from bigimg.conversion.cluster import chosen_cluster
+from bigimg.conversion.cluster import chosen_cluster, for_workers
 from bigimg.conversion.estimate import probe_all
 from bigimg.conversion.labels import adding_label, as_label, label_target
 from bigimg.conversion.planned import planned
@@ -36,6 +36,7 @@ from bigimg.types import CodecName, Kind, Method, Opening, Version
 
 if TYPE_CHECKING:
     import xarray as xr
+    from distributed import Client
 
     from bigimg.opening.plates import Plate
 
@@ -136,7 +137,9 @@ def plan(
         return plan_plate(plate, os.fspath(target), settings, opening, sample=probe)
     with closing(as_kind(open_source(source, **opening), kind)) as reader:
         checked_target(target, source, reader, overwrite=False)
-        made, labels = planned(source, reader, target, settings, opening)
+        with chosen_cluster(None, reader) as cluster:
+            settings, resident = for_workers(settings, cluster, memory)
+        made, labels = planned(source, reader, target, settings, opening, resident=resident)
         if not probe:
             return made
         estimate = probe_all(made, reader, [label.reader for label in labels], ask=kind is None)
@@ -150,8 +153,13 @@ def convert_source(source: Any, target: str | os.PathLike[str], **settings: Any)
     if (plate := plate_source(source, opening)) is None:
         return _converted(source, target, how, opening, asked)
     checked = options(**asked)
-    made = plan_plate(plate, os.fspath(target), checked, opening, overwrite=how.overwrite)
-    return run_plate(made, plate, checked, opening, how)
+    with chosen_cluster(how.executor, None) as cluster:
+        checked, resident = for_workers(checked, cluster, asked.get("memory"))
+        how = replace(how, executor=cluster or how.executor)
+        made = plan_plate(
+            plate, os.fspath(target), checked, opening, overwrite=how.overwrite, resident=resident
+        )
+        return run_plate(made, plate, checked, opening, how, resident=resident)
 
 
 def convert_to_store(source: Any, target: str | os.PathLike[str], **settings: Any) -> Result:
@@ -176,13 +184,11 @@ def _converted(
             checked_target(
                 target, source, reader, overwrite=how.overwrite, label=label is not None, labels=named
             )
-            wanted, resident = options(**asked), None
-            with chosen_cluster(how.executor, reader.access) as cluster:
-                if cluster is not None:
-                    how = replace(how, executor=cluster)
-                    wanted, resident = cluster.settle(wanted, given=asked.get("memory") is not None)
+            wanted = options(**asked)
+            with chosen_cluster(how.executor, reader) as cluster:
+                wanted, resident = for_workers(wanted, cluster, asked.get("memory"))
                 plan, labels = planned(source, reader, target, wanted, opening, resident=resident)
-                return run(plan, reader, how, labels=labels)
+                return run(plan, reader, replace(how, executor=cluster or how.executor), labels=labels)
 
 
 def parted(settings: Mapping[str, Any]) -> tuple[Running, Opening, dict[str, Any]]:
@@ -206,7 +212,7 @@ def convert(
     source: Any,
     target: str | os.PathLike[str],
     *,
-    executor: Executor | None = None,
+    executor: Executor | Client | None = None,
     progress: bool | Report | None = None,
     resume: bool = True,
     overwrite: bool = False,
@@ -225,8 +231,11 @@ def convert(
         As in :func:`bigimg.plan`: memory, workers, chunks, shards, codec, levels, halve, method, kind, spacing,
         channels, colors, window, keep_metadata, ome_version, levels_only, and the options of
         :class:`bigimg.types.Opening`.
-    executor : concurrent.futures.Executor, optional
-        What runs the blocks; by default an active dask client, else threads.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        What runs the blocks; by default an active dask client, else threads. On a cluster ``memory`` is the budget of
+        each worker process, by default half of its limit, and the threads of the workers take the place of ``workers``.
+        A source that is decoded in order (PNG, gzip), and an array in the memory of this process, are converted by
+        threads of this process.
     progress : bool or callable, optional
         None draws a bar on a terminal or in a notebook; True prints lines elsewhere too; False is silent; a callable
         gets each :class:`~bigimg.conversion.progress.Progress`.
@@ -242,7 +251,8 @@ def convert(
     BudgetError, InputError, UsageError
         Nothing is left behind.
     OutputError, WorkerError
-        There is nothing at ``target``; the finished blocks stay beside it, for the next run to go on from.
+        There is nothing at ``target``; the finished blocks stay beside it, for the next run to go on from. On a cluster
+        also: a worker cannot read the source or does not see the folder of ``target``, or has another version.
     ResumeError
         The blocks of an earlier run are of another source or of other options.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
 from bigimg.errors import BigimgError
@@ -28,13 +29,15 @@ def verify(
     quick: bool = False,
     accept: bool = False,
     memory: int | float | str | None = None,
+    workers: int | None = None,
     progress: bool | Tell | None = None,
     **opening: Unpack[Opening],
 ) -> Report:
     """Return everything that is wrong with ``store``; nothing is changed but by ``accept``.
 
     Label images inside it are checked too; their findings begin with ``labels/<name>/``. Of a plate all fields are
-    checked; their findings begin with ``B/03/0/``.
+    checked; their findings begin with ``B/03/0/``. If a dask client is active, the workers of its cluster read the
+    store; with a source that is decoded in order, threads of this process do.
 
     Parameters
     ----------
@@ -48,7 +51,9 @@ def verify(
     accept : bool
         If nothing is wrong, take over what others edited in the metadata, so that it counts as written.
     memory : int or str, optional
-        Budget of resident memory for this whole process, as in :func:`bigimg.plan`.
+        Budget of resident memory for this whole process, as in :func:`bigimg.plan`; on a cluster, for each worker.
+    workers : int, optional
+        At most this many at once, one a CPU by default; on a cluster its threads.
     progress : bool or callable, optional
         As in :func:`bigimg.convert`.
     **opening
@@ -73,17 +78,20 @@ def verify(
         What others edited cannot be taken over: the store cannot be written to.
     """
     opened = zipped_store(store, Asked({}, progress)) or store
+    checked = partial(
+        verify_store, opened, quick=quick, accept=accept, memory=memory, workers=workers, progress=progress
+    )
     if source is None:
         own = None if quick else _own_source(opened)
         with nullcontext() if own is None else closing(own):
-            return verify_store(opened, own, quick=quick, accept=accept, memory=memory, progress=progress)
+            return checked(own)
     if (plate := plate_source(source, opening)) is not None:
-        return verify_store(opened, plate, quick=quick, accept=accept, memory=memory, progress=progress)
+        return checked(plate)
     reader = open_source(source, progress=progress, **opening)
     if hasattr(reader, "indices"):
         reader = as_kind(reader, _kind_of(opened))
     try:
-        return verify_store(opened, reader, quick=quick, accept=accept, memory=memory, progress=progress)
+        return checked(reader)
     finally:
         if isinstance(source, str | os.PathLike):
             reader.close()

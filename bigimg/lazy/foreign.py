@@ -106,3 +106,8 @@ class Foreign(Pieced):
 def over_dask(*nodes: Node) -> bool:
     """Return whether dask computes pixels below one of ``nodes``."""
     return any(isinstance(leaf, Foreign) for node in nodes for leaf in node.leaves())
+
+
+def kept_by_cluster(node: Node) -> bool:
+    """Return whether the workers of a cluster keep blocks below ``node``, as ``persist`` leaves them."""
+    return any(isinstance(leaf, Foreign) and on_cluster(leaf.array) for leaf in node.leaves())

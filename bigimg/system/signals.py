@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 
 
@@ -35,6 +36,28 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
         for caught in held:
             signal.raise_signal(caught)
+
+
+def apart[T](function: Callable[[], T]) -> T:
+    """Return what ``function`` returns; no process that it starts gets the Ctrl-C of the terminal.
+
+    It is called in a thread that has the signal blocked, which processes inherit, so this thread can be interrupted
+    while it waits. Windows has no such mask.
+    """
+    done: Future[T] = Future()
+
+    def call() -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            done.set_result(function())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    while not wait([done], 1).done:  # without a limit no signal is handled on Windows
+        pass
+    return done.result()
 
 
 def call_after(seconds: int, function: Callable[[], object]) -> None:

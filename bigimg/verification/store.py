@@ -6,10 +6,12 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
-from bigimg.conversion.cluster import chosen_pool
+from bigimg.conversion.cluster import chosen_cluster, chosen_pool, for_workers
+from bigimg.conversion.dask_pool import DaskPool
 from bigimg.conversion.edit import accept_edits
 from bigimg.conversion.pool import in_window
 from bigimg.conversion.progress import Meter, reporting
@@ -18,6 +20,7 @@ from bigimg.errors import BigimgError, InputError, InputNotFoundError, Integrity
 from bigimg.geometry.holes import holes_of_levels
 from bigimg.geometry.levels import step_between
 from bigimg.geometry.padding import of_json
+from bigimg.geometry.region import grid
 from bigimg.omezarr.finer import Finer
 from bigimg.omezarr.metadata import ATTRIBUTES
 from bigimg.omezarr.open import is_store, open_store
@@ -27,6 +30,7 @@ from bigimg.omezarr.tree import Tree, tree_of
 from bigimg.planning.blocks import walk
 from bigimg.planning.check_plan import CheckPlan, Cut, Sources, make_check_plan
 from bigimg.planning.memory import budget_bytes
+from bigimg.planning.options import Options
 from bigimg.pyramid.partial import Accumulator
 from bigimg.reader import Access, Reader
 from bigimg.readers.plates.source import PlateSource
@@ -66,9 +70,10 @@ def verify_store(
             f"{tree.path}: accept=True writes into the store, which is no folder here: unpack or fetch it"
         )
     kept = _Kept()
+    asked = Options(budget_bytes(memory), workers)
 
     def check_one(each: Tree, against: Reader | None = None) -> Findings:
-        check = _Check(each, against, budget_bytes(memory), workers or usable_cpus(), on_progress)
+        check = _Check(each, against, options, resident, cluster, on_progress)
         check.run(quick=quick, accept=accept)
         kept.add(check)
         return check.found
@@ -78,7 +83,14 @@ def verify_store(
         check_labels(each, found, check_one)
         return found
 
-    with reporting(progress) as on_progress:
+    reader = source if isinstance(source, Reader) else None
+    with (
+        reporting(progress) as on_progress,
+        nullcontext() if quick else chosen_cluster(None, reader) as cluster,
+    ):
+        options, resident = for_workers(asked, cluster, memory)
+        if cluster is not None:
+            cluster.workers.check_reading(tree.folder, reader)
         try:
             try:
                 plate = plate_of(tree)
@@ -142,10 +154,11 @@ class _Check:
     """One check that is under way: its arguments, its findings and its progress."""
 
     def __init__(
-        self, tree: Tree, source: Reader | None, budget: int, workers: int, on_progress: OnProgress | None
-    ) -> None:
-        self.tree, self.name = tree, tree.path
-        self.source, self.budget, self.workers = source, budget, workers
+        self, tree: Tree, source: Reader | None, options: Options, resident: int | None, cluster: DaskPool | None,
+        on_progress: OnProgress | None,
+    ) -> None:  # fmt: skip
+        self.tree, self.name, self.source = tree, tree.path, source
+        self.options, self.resident, self.cluster = options, resident, cluster
         self.found = Findings()
         self.plan: CheckPlan | None = None
         self.edited: list[Path] = []
@@ -284,8 +297,12 @@ class _Check:
         self.plan = make_check_plan(
             cuts, first.dtype, method=method, channels=metadata.channel_count(first.shape, first.dims),
             sources=Sources(reading, spec, access, ids_bytes),
-            budget=self.budget, workers=self.workers, resident=resident_bytes(), name=self.name, holes=holes,
+            budget=self.options.memory, workers=self.options.workers or usable_cpus(),
+            resident=resident_bytes() if self.resident is None else self.resident, name=self.name, holes=holes,
         )  # fmt: skip
+        if self.cluster is not None:
+            tasks = math.prod(grid(cuts[0].shape, self.plan.chains[0].block)) if self.plan.chains else 0
+            self.cluster.workers.check_threads(self.name, self.plan, tasks)
         sizes = {level.index: math.prod(level.shape) * first.dtype.itemsize for level in levels}
         read = sum(sizes[level] for chain in self.plan.chains for level in chain.levels)
         self.found.decoded_bytes = sum(sizes.values())
@@ -296,7 +313,7 @@ class _Check:
         self, plan: CheckPlan, job_of: Callable[[Sequence[int]], pixels.ChainJob]
     ) -> Iterator[tuple[pixels.ChainJob, pixels.Checked]]:
         """Yield job and result of each block, chain by chain, after its findings were added."""
-        with chosen_pool(None, plan.workers) as pool:
+        with chosen_pool(self.cluster, plan.workers) as pool:
             for chain in plan.chains:
                 self.meter.stage = f"level {chain.levels[0]}"
                 job = job_of(chain.levels)
@@ -314,9 +331,8 @@ class _Check:
             return
         self.meter.stage = "source"
         in_order = self.source.access.kind == "sequential"
-        with chosen_pool(
-            None, plan.workers, in_order=in_order
-        ) as pool:  # new threads: the old ones hold blocks
+        # New threads: the old ones hold blocks.
+        with chosen_pool(self.cluster, plan.workers, in_order=in_order) as pool:
             for findings, count in pixels.compare_source(self.source, plan.band, level, pool):
                 self.found.add(*findings)
                 self.meter.advance(count)

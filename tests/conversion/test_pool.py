@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import bigimg
-from bigimg.conversion.cluster import chosen_pool
+from bigimg.conversion.cluster import chosen_cluster, chosen_pool
 from bigimg.conversion.pool import ExecutorPool, in_portions
 from bigimg.types import Array
 
@@ -49,15 +49,15 @@ def test_on_a_cluster(tmp_path: Path) -> None:
         np.save(tmp_path / f"{number}.npy", np.zeros((60, 70 + number), np.uint8))
     with (
         distributed.LocalCluster(
-            n_workers=3, threads_per_worker=1, processes=False, dashboard_address=":0"
-        ) as cluster,
-        distributed.Client(cluster) as client,
+            n_workers=3, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+        ) as machines,
+        distributed.Client(machines) as client,
     ):
         futures = client.map(_converted, [str(tmp_path / f"{number}.npy") for number in range(3)])
         assert client.gather(futures) == [(60, 70), (60, 71), (60, 72)]
-        with chosen_pool(None, 2) as pool:
+        with chosen_cluster(None, None) as cluster, chosen_pool(cluster, 2) as pool:
             assert pool.slots() == 3
-        with chosen_pool(None, 2, in_order=True) as pool:
+        with chosen_cluster(None, None) as cluster, chosen_pool(cluster, 2, in_order=True) as pool:
             assert pool.slots() == 2
-    with chosen_pool(None, 2) as pool:
+    with chosen_cluster(None, None) as cluster, chosen_pool(cluster, 2) as pool:
         assert pool.slots() == 2

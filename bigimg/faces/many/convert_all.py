@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bigimg.conversion.commit import is_full
 from bigimg.conversion.plates import PlateResult
@@ -27,6 +27,9 @@ from bigimg.planning.plate_plan import PlatePlan
 from bigimg.readers.folders.pattern import files_that_follow, is_pattern
 from bigimg.readers.several import on_others
 from bigimg.types import Json, Opening
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 SAMPLES = 5
 """Files whose stores are estimated, one second each: their share of the source is taken for that of all."""
@@ -86,7 +89,7 @@ def convert_all(
     into: str | os.PathLike[str],
     *,
     report: str | os.PathLike[str] | None = None,
-    executor: Executor | None = None,
+    executor: Executor | Client | None = None,
     progress: bool | Report | None = None,
     resume: bool = True,
     overwrite: bool = False,
@@ -115,7 +118,8 @@ def convert_all(
         ``waiting``; once the disk is full the others wait. It is written line by line. The message is that of the
         error, or says which image of a file that holds several was converted, and what the source lacks.
     executor, progress, resume, overwrite, sync :
-        As in :func:`bigimg.convert`; the progress is that of all files, in bytes of the sources.
+        As in :func:`bigimg.convert`; the progress is that of all files, in bytes of the sources. On a cluster too one
+        file follows the other, each on all workers.
     **settings
         As in :func:`bigimg.convert`, for all files.
 
@@ -145,7 +149,7 @@ def convert_each(
     *,
     report: str | os.PathLike[str] | None = None,
     worded: Callable[[BigimgError], str] = str,
-    executor: Executor | None = None,
+    executor: Executor | Client | None = None,
     progress: bool | Report | None = None,
     resume: bool = True,
     overwrite: bool = False,
