@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import sys
 from collections.abc import Collection, Iterator
@@ -11,7 +10,6 @@ from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
-from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from bigimg.conversion.dask_pool import DaskPool
@@ -30,6 +28,8 @@ from bigimg.system.signals import apart
 from bigimg.version import install_line
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
     import distributed
 
 CONNECT_SECONDS = 10.0
@@ -196,6 +196,8 @@ def joined(
             client.close(timeout=1)
         return
     count = processes or usable_cpus()
+    import multiprocessing
+
     others = set(multiprocessing.active_children())
     make = partial(
         distributed.LocalCluster, n_workers=count, threads_per_worker=1, processes=True,
@@ -214,6 +216,8 @@ def joined(
 
 def _end(others: Collection[BaseProcess]) -> None:
     """End the processes of a cluster, but for ``others``: dask waits 5 s for a worker that works on."""
+    import multiprocessing
+
     for process in multiprocessing.active_children():
         if process not in others:
             process.kill()

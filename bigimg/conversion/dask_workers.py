@@ -5,7 +5,6 @@ A question to a cluster may take for ever, where a process is stopped or a link 
 
 from __future__ import annotations
 
-import asyncio
 import math
 import pickle
 import socket
@@ -316,6 +315,8 @@ def _pickled(value: object, **how: Any) -> bytes:
 
 async def _about(reader: bytes, *folders: Path) -> About:
     """Run on a worker, and say what it is like: in a thread, since its event loop has to answer others meanwhile."""
+    import asyncio
+
     return await asyncio.to_thread(_look_about, reader, *folders)
 
 
