@@ -14,7 +14,17 @@ from urllib.parse import urlsplit
 
 from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError, few
 from bigimg.opening.local_copy import LocalCopyReader, naming
-from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_dataset, split_member
+from bigimg.places.address import (
+    BUCKETS,
+    MEMBER,
+    is_bucket,
+    is_fetched,
+    is_store_url,
+    is_url,
+    redacted,
+    split_dataset,
+    split_member,
+)
 from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
 from bigimg.readers.registry import find_format, no_options, only_image, open_file
@@ -144,7 +154,7 @@ def open_place(source: Any, asked: Asked) -> Reader:
         copy = spool(source, most_bytes=asked.most_bytes)
         return _opened_copy(str(copy.path), copy.shown, asked, copy)
     name = os.fspath(source)
-    if not os.path.lexists(name) and ((inside := split_member(name)) is not None or is_url(name)):
+    if not os.path.lexists(name) and ((inside := split_member(name)) is not None or is_fetched(name)):
         return _fetched(name, inside, asked)
     if (plate := plate_among(name, asked)) is not None:
         from bigimg.readers.plates.source import open_field
@@ -190,11 +200,11 @@ def zipped_store(source: str | os.PathLike[str], asked: Asked) -> Tree | None:
     inside = split_member(name)
     if inside is not None and is_store_url(inside[1]):
         archive, prefix = inside[0], inside[1] + "/"
-    elif is_url(name) and urlsplit(name).path.lower().endswith(NAMED_ZIPS):
+    elif is_fetched(name) and urlsplit(name).path.lower().endswith(NAMED_ZIPS):
         archive, prefix = name, ""
     else:
         return None
-    if is_url(archive):
+    if is_fetched(archive):
         found = asked.download(archive)
         return zipped_tree(found.path, prefix, shown=redacted(name), keep=found)
     if not os.path.isfile(archive):
@@ -208,7 +218,7 @@ def _fetched(name: str, inside: tuple[str, str] | None, asked: Asked) -> Reader:
     archive, member = inside or (name, None)
     copy: object = None
     on_damage = None
-    if is_url(archive):
+    if is_fetched(archive):
         if is_store_url(archive):
             raise _no_store(shown)
         copy = found = asked.download(archive)
@@ -260,7 +270,9 @@ def may_be_store(source: str | os.PathLike[str]) -> bool:
     check_regular(name)
     if os.path.isfile(name) and not name.lower().endswith((".zip", ".ozx")):
         return False  # the reader of stores need not be imported
-    return is_store_url(name) if is_url(name) else os.path.lexists(name) or split_member(name) is None
+    if is_url(name) or (is_bucket(name) and "." in name.rpartition("/")[2] and not os.path.lexists(name)):
+        return is_store_url(name)
+    return os.path.lexists(name) or split_member(name) is None
 
 
 def no_file_there(shown: str, scheme: str) -> InputError:
@@ -268,7 +280,7 @@ def no_file_there(shown: str, scheme: str) -> InputError:
     way = "give its path alone" if scheme == "file" else "download it first"
     return InputError(
         f"{shown}: of {scheme}:// stores alone are read, as ….zarr; files are read from paths, "
-        f"http:// and https://: {way}"
+        f"http://, https://, {', '.join(f'{each}://' for each in BUCKETS)}: {way}"
     )
 
 
