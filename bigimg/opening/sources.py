@@ -29,7 +29,7 @@ from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
 from bigimg.readers.registry import find_format, no_options, only_image, open_file
 from bigimg.readers.sniffing import check_regular
-from bigimg.types import OnGap, Opening, Tilt
+from bigimg.types import Fetch, OnGap, Opening, Tilt
 from bigimg.version import install_line
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from bigimg.places.download import Downloaded
     from bigimg.readers.plates.source import PlateSource
 
-OF_PLACES = frozenset({"series", "part", "insecure", "max_download"})
+OF_PLACES = frozenset({"series", "part", "insecure", "max_download", "fetch"})
 """Options that readers do not take: they are for a place, or for any reader, or handed on by themselves."""
 WORDS: dict[str, tuple[str, ...]] = {
-    "on_gap": get_args(OnGap.__value__), "tilt": get_args(Tilt.__value__),
+    "on_gap": get_args(OnGap.__value__), "tilt": get_args(Tilt.__value__), "fetch": get_args(Fetch.__value__),
 }  # fmt: skip
 """The values that an option may have."""
 MOST_DOWNLOADED = 10_000_000_000
@@ -106,8 +106,8 @@ class Asked:
             what = f"max_download {given!r} is not a size"
             raise UsageError(f"{what}: write a number with a unit, as in 20GB") from None
 
-    def download(self, url: str) -> Downloaded:
-        """Return the file at ``url`` in the cache."""
+    def download(self, url: str, *, least_told: int | None = None) -> Downloaded:
+        """Return the file at ``url`` in the cache; see :func:`bigimg.places.download.download`."""
         from bigimg.places.download import download
         from bigimg.places.progress import DownloadLine
 
@@ -119,6 +119,7 @@ class Asked:
                 most_bytes=self.most_bytes,
                 insecure=self.opening.get("insecure", False),
                 on_progress=line,
+                least_told=least_told,
             )
         finally:
             if line is not None:
@@ -221,7 +222,10 @@ def _fetched(name: str, inside: tuple[str, str] | None, asked: Asked) -> Reader:
     if is_fetched(archive):
         if is_store_url(archive):
             raise _no_store(shown)
-        copy = found = asked.download(archive)
+        found = _here(archive, asked, alone=member is None)
+        if isinstance(found, LocalCopyReader):
+            return replace(found, reopen=partial(_fetched, name, inside, replace(asked, progress=False)))
+        copy = found
         archive, on_damage = str(found.path), found.doubt
     path = archive
     if member is not None:
@@ -237,6 +241,21 @@ def _fetched(name: str, inside: tuple[str, str] | None, asked: Asked) -> Reader:
     again = replace(asked, progress=False)
     reopen = partial(_fetched, name, inside, again)
     return _opened_copy(path, shown, asked, copy, on_damage, reopen, archive)
+
+
+def _here(address: str, asked: Asked, *, alone: bool) -> Downloaded | LocalCopyReader:
+    """Return the file at ``address`` in the cache; or a reader of its ranges, where it is large or these are asked."""
+    from bigimg.opening.by_ranges import LEAST_BYTES, by_ranges
+    from bigimg.places.transfer import Large
+
+    fetch = asked.opening.get("fetch")
+    told = LEAST_BYTES if alone and fetch is None and not address.endswith("/") else None
+    if fetch != "ranges" or not alone:
+        try:
+            return asked.download(address, least_told=told)
+        except Large:
+            pass
+    return by_ranges(address, asked.opening, asked.of_readers) or asked.download(address)
 
 
 def _opened_copy(path: str, shown: str, asked: Asked, copy: object, *more: Any) -> Reader:

@@ -18,13 +18,9 @@ from bigimg.errors import InputError, InputNotFoundError
 from bigimg.places.bucket_client import bucket_client, failure, split_bucket
 from bigimg.places.http import TryAgain
 from bigimg.places.pairs import companions, is_paired
-from bigimg.places.ranges import Remote, memory_listing, remote_file, version_of
+from bigimg.places.ranges import AT_ONCE, PART_BYTES, Remote, memory_listing, remote_file, version_of
 from bigimg.places.transfer import Transfer, Version
 
-PART_BYTES = 4 << 20
-"""Bytes of one request."""
-AT_ONCE = 8
-"""Requests that are under way together."""
 HEAD_BYTES = 1 << 20
 """Bytes of a header in which names of other files are searched."""
 MOST_OBJECTS = 100_000

@@ -50,6 +50,7 @@ def download(
     insecure: bool = False,
     patience: Patience | None = None,
     on_progress: OnProgress | None = None,
+    least_told: int | None = None,
 ) -> Downloaded:
     """Return the file at ``url`` as a file in the cache; a folder of a bucket as a folder there.
 
@@ -64,9 +65,13 @@ def download(
     patience : Patience, optional
     on_progress : callable, optional
         Called now and then with the number of received bytes and that of all bytes.
+    least_told : int, optional
+        Raise :class:`~bigimg.places.transfer.Large` before so many bytes are fetched, if none is here.
 
     Raises
     ------
+    Large
+        The file has ``least_told`` bytes or more.
     InputNotFoundError, InputError
         The server has no such file, refuses, does not answer, or sends another number of bytes than it named.
     OutputError
@@ -80,7 +85,7 @@ def download(
             with locked(entry_lock(folder), create=True):
                 make_private(folder)
                 waits = patience or Patience()
-                found = kind(url, folder, most_bytes, insecure, waits, on_progress).run()
+                found = kind(url, folder, most_bytes, insecure, waits, on_progress, least_told).run()
                 with suppress(BlockingIOError, FileNotFoundError):
                     lock = take(found, shared=True)
                     break

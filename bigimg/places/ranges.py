@@ -5,16 +5,32 @@ Each answer is checked to be of one version of the file, by its ETag (or its dat
 
 from __future__ import annotations
 
+import re
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 from bigimg.errors import InputError, InputNotFoundError
 from bigimg.places.address import is_bucket, redacted
 from bigimg.places.bucket_client import bucket_client, failure, split_bucket
-from bigimg.places.http import Patience, TryAgain
+from bigimg.places.http import Patience, TryAgain, ask, watched
 from bigimg.places.transfer import Version
+
+PART_BYTES = 4 << 20
+"""The most bytes of one request."""
+AT_ONCE = 8
+"""Requests of one read that are under way together."""
+GAP_BYTES = 256 << 10
+"""Smaller gaps between bytes that are wanted are fetched with them: another request costs more."""
+AHEAD_BYTES = 16 << 20
+"""Bytes that one read fetches and holds together."""
+HELD_BYTES = AHEAD_BYTES + 2 * AT_ONCE * PART_BYTES // 4
+"""Memory of one read: what it holds, and what arrives."""
 
 
 class Remote(ABC):
@@ -174,6 +190,140 @@ def remote_file(address: str, **options: Any) -> Remote:
     MissingExtraError, InputError
         A package is missing, or the address is none.
     """
-    assert is_bucket(address)
+    if not is_bucket(address):
+        return WebFile(address, **options)
     kind = MemoryFile if split_bucket(address)[0] == "memory" else BucketFile
     return kind(address, **options)
+
+
+class Gathered:
+    """Bytes of one version of a file, of which neighbours are fetched together and several at once.
+
+    ``expect`` and ``pread`` may be called from many threads; what a thread announced is of that thread alone.
+    """
+
+    def __init__(self, file: Remote, version: Version) -> None:
+        self.file, self.version = file, version
+        self.size = version.total or 0
+        self._of_thread = threading.local()
+
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Announce the (offset, length) of the next reads of this thread; what is held of the last ones is let go."""
+        self._of_thread.spans = spans(ranges)
+        self._of_thread.held = {}
+
+    def expects(self, ranges: Sequence[tuple[int, int]]) -> bool:
+        """Return whether this thread announced all of these (offset, length)."""
+        return all(
+            self._span(place) is not None for start, length in ranges for place in (start, start + length - 1)
+        )
+
+    def _span(self, offset: int) -> int | None:
+        """Return the number of the announced span that holds the byte at ``offset``."""
+        expected: list[tuple[int, int]] = getattr(self._of_thread, "spans", [])
+        number = bisect_right(expected, offset, key=lambda span: span[0]) - 1
+        return None if number < 0 or expected[number][1] <= offset else number
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Return up to ``length`` bytes from ``offset`` on; fewer where the file ends.
+
+        Raises
+        ------
+        InputError
+            They cannot be had, or the file has changed.
+        """
+        stop, pieces = min(offset + length, self.size), []
+        while offset < stop:
+            start, data = self._holding(offset, stop)
+            pieces.append(data[offset - start : stop - start])
+            offset += len(pieces[-1])
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _holding(self, offset: int, stop: int) -> tuple[int, bytes]:
+        """Return some bytes that hold the one at ``offset``, and where they begin."""
+        if (number := self._span(offset)) is None:  # nobody announced it
+            stop = min(stop, offset + PART_BYTES)
+            return offset, self._fetched((offset, stop))
+        expected: list[tuple[int, int]] = self._of_thread.spans
+        held: dict[int, bytes] = self._of_thread.held
+        if number not in held:
+            window, total = [number], 0
+            for following in range(number + 1, len(expected)):
+                total += expected[following][1] - expected[following][0]
+                if total > AHEAD_BYTES - PART_BYTES:
+                    break
+                window.append(following)
+            held.clear()
+            wanted = [expected[each] for each in window]
+            if len(window) == 1:
+                held[number] = self._fetched(wanted[0])
+            else:
+                with ThreadPoolExecutor(min(AT_ONCE, len(window))) as pool:
+                    held.update(zip(window, pool.map(self._fetched, wanted), strict=True))
+        return expected[number][0], held[number]
+
+    def _fetched(self, span: tuple[int, int]) -> bytes:
+        return self.file.patiently(lambda: self.file.part(*span, self.version))
+
+
+def spans(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return start and stop of each request for ``ranges`` of (offset, length): in order, small gaps fetched too.
+
+    >>> spans([(300_000, 10), (0, 10), (100_000, 10), (600_000, 10)])
+    [(0, 10), (100000, 300010), (600000, 600010)]
+    """
+    merged: list[list[int]] = []
+    for start, length in sorted(ranges):
+        if merged and start - merged[-1][1] <= GAP_BYTES and start + length - merged[-1][0] <= PART_BYTES:
+            merged[-1][1] = max(merged[-1][1], start + length)
+        elif length:
+            merged.append([start, start + length])
+    return [
+        (first, min(first + PART_BYTES, stop))
+        for start, stop in merged
+        for first in range(start, stop, PART_BYTES)
+    ]
+
+
+class NoRanges(Exception):
+    """A web server that gives no parts of a file; this error never leaves those who ask for parts."""
+
+
+class WebFile(Remote):
+    """A file of a web server."""
+
+    def version(self) -> Version:
+        """Return what the server says of the file; NoRanges where it gives no parts, or names no version."""
+        with self._asked({"Range": "bytes=0-0"}) as answer:
+            total = total_of(answer)
+            version = Version(answer.headers.get("ETag"), answer.headers.get("Last-Modified"), total)
+            if answer.status != 206 or total is None or version.exact is None:
+                raise NoRanges
+            return version
+
+    def part(self, start: int, stop: int, version: Version) -> bytes:
+        """Return the bytes from ``start`` to ``stop``."""
+        headers = {"Range": f"bytes={start}-{stop - 1}", "If-Range": version.exact or ""}
+        with self._asked(headers) as answer:
+            now = Version(answer.headers.get("ETag"), answer.headers.get("Last-Modified"), total_of(answer))
+            if answer.status != 206 or not now.same(version):
+                raise TryAgain("the file was changed while it was read")
+            if not (answer.headers.get("Content-Range") or "").startswith(f"bytes {start}-{stop - 1}/"):
+                raise TryAgain("the server sends another part than it was asked for")
+            try:
+                with watched(answer.cut, lambda: 0, 4 * self.patience.stall) as slow:  # type: ignore[attr-defined]
+                    data = answer.read(stop - start)
+            except (OSError, HTTPException) as error:
+                raise TryAgain(f"the connection broke ({type(error).__name__})") from None
+            if slow.is_set() or len(data) != stop - start:
+                raise TryAgain(f"the body ends after {len(data)} of {stop - start} bytes")
+            return data
+
+    def _asked(self, headers: dict[str, str]) -> HTTPResponse:
+        return ask(self.address, headers, insecure=self.insecure, stall=self.patience.stall)
+
+
+def total_of(answer: HTTPResponse) -> int | None:
+    """Return how many bytes the file has of which ``answer`` is a part."""
+    text = (answer.headers.get("Content-Range") or "").rpartition("/")[2]
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None

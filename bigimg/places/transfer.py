@@ -54,13 +54,18 @@ class Version:
         return self.exact is not None and self.exact == other.exact and totals
 
 
+class Large(Exception):
+    """A file is as large as the caller wants to hear of; this error never leaves those who ask for a transfer."""
+
+
 class Transfer(ABC):
     """A running transfer of ``url`` into ``folder``: the received bytes and their version."""
 
     def __init__(
         self, url: str, folder: Path, most_bytes: int, insecure: bool, patience: Patience,
-        on_progress: OnProgress | None,
+        on_progress: OnProgress | None, least_told: int | None = None,
     ) -> None:  # fmt: skip
+        self.least_told = least_told
         self.url, self.folder, self.most_bytes, self.insecure = url, folder, most_bytes, insecure
         self.shown, self.patience, self.on_progress = redacted(url), patience, on_progress
         self.part = folder / "part"
@@ -89,7 +94,9 @@ class Transfer(ABC):
             time.sleep(wait)
 
     def check_room(self, total: int) -> None:
-        """Refuse more bytes than are allowed, or than the cache has room for."""
+        """Refuse more bytes than are allowed, or than there is room for; raise Large where that was asked for."""
+        if self.least_told is not None and total >= self.least_told and not self.received():
+            raise Large
         if total > self.most_bytes:
             what = f"has {total} bytes or more, allowed {self.most_bytes}"
             raise InputError(f"{self.shown}: {what};", ways=[f"use max_download='{-(-total // 10**6)}MB'"])
