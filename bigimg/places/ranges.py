@@ -266,21 +266,27 @@ class Gathered:
         return self.file.patiently(lambda: self.file.part(*span, self.version))
 
 
-def spans(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return start and stop of each request for ``ranges`` of (offset, length): in order, small gaps fetched too.
+def neighbours(ranges: Sequence[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+    """Return start and stop of what is fetched together for ``ranges`` of (offset, length), smaller gaps too.
 
-    >>> spans([(300_000, 10), (0, 10), (100_000, 10), (600_000, 10)])
-    [(0, 10), (100000, 300010), (600000, 600010)]
+    >>> neighbours([(300_000, 10), (0, 10), (100_000, 10), (600_000, 10)], 256_000)
+    [(0, 300010), (600000, 600010)]
     """
-    merged: list[list[int]] = []
+    merged: list[tuple[int, int]] = []
     for start, length in sorted(ranges):
-        if merged and start - merged[-1][1] <= GAP_BYTES and start + length - merged[-1][0] <= PART_BYTES:
-            merged[-1][1] = max(merged[-1][1], start + length)
+        first, last = merged[-1] if merged else (0, -1)
+        if merged and start - last <= gap and start + length - first <= PART_BYTES:
+            merged[-1] = first, max(last, start + length)
         elif length:
-            merged.append([start, start + length])
+            merged.append((start, start + length))
+    return merged
+
+
+def spans(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return start and stop of each request for :func:`neighbours`, none too long."""
     return [
         (first, min(first + PART_BYTES, stop))
-        for start, stop in merged
+        for start, stop in neighbours(ranges, GAP_BYTES)
         for first in range(start, stop, PART_BYTES)
     ]
 
