@@ -26,6 +26,8 @@ type Part = Literal["real", "imaginary", "magnitude", "phase"]
 """Which part of complex values."""
 type OnGap = Literal["error", "fill", "split"]
 """What is done where slices are missing: refuse, put empty ones there, or take each even part for a series."""
+type Fetch = Literal["whole", "ranges"]
+"""How a file behind an address is read."""
 type Tilt = Literal["error", "keep"]
 """What is done with slices that are shifted in their plane: refuse, or keep the tilt in the affine."""
 type Convention = Literal["neurological", "radiological", "none"]
@@ -50,6 +52,9 @@ class Opening(TypedDict, total=False):
     """Take any certificate of a server; warned of."""
     max_download: int | str | None
     """The most to fetch, to unzip or to copy, in bytes or as ``20GB``; ``BIGIMG_MAX_DOWNLOAD``, or 10 GB."""
+    fetch: Fetch | None
+    """Of a file behind an address: fetch it ``whole`` before it is read, or read it by ``ranges``. By default a TIFF or
+    uncompressed pixels of 1 GB and more are read by ranges, and all else is fetched."""
     on_gap: OnGap | None
     """Where slices of a DICOM series or files of a pattern are missing: refuse it (``error``, the default), put empty
     planes there, which statistics leave out (``fill``), or make each even part of the series a series (``split``)."""

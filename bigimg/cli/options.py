@@ -245,6 +245,10 @@ OPTIONS: dict[str, Decorator] = {
         "--insecure", is_flag=True, callback=_insecure, help="Take any certificate of a server."
     ),
     "max_download": click.option("--max-download", metavar="SIZE", help="The most to fetch or unzip; 10GB by default."),
+    "fetch": click.option(
+        "--fetch", type=click.Choice(["whole", "ranges"]),
+        help="Fetch a file behind an address before it is read, or read it by ranges; ranges from 1GB where it can be.",
+    ),
     "keep_metadata": click.option(
         "--keep-metadata", is_flag=True, help="Write also fields that may tell who was imaged."
     ),
@@ -259,7 +263,7 @@ OPTIONS: dict[str, Decorator] = {
 CLUSTER = ("scheduler", "processes")
 """Where a pass runs; of verbs that run one."""
 SOURCE = (
-    *("series", "part", "insecure", "max_download", "on_gap", "tilt", "allow_partial", "axis"),
+    *("series", "part", "insecure", "max_download", "fetch", "on_gap", "tilt", "allow_partial", "axis"),
     *("pattern", "axes", "pages"),
 )
 """Options of a source, of all verbs that have one."""

@@ -21,7 +21,7 @@ from bigimg.reader import Reader, files_of
 from bigimg.readers.digest import DIGEST_BYTES
 from bigimg.types import Json
 
-OF_TRANSPORT = frozenset({"insecure", "max_download"})
+OF_TRANSPORT = frozenset({"insecure", "max_download", "fetch"})
 """Options of a source that change nothing of its pixels."""
 ADDED = frozenset({"colors", "window"})
 """Options that came later: they count where they are given, so that what was made without them is known."""

@@ -25,7 +25,7 @@ from bigimg.omezarr.packed import is_packed
 from bigimg.omezarr.records import Records
 from bigimg.omezarr.shard import object_key
 from bigimg.omezarr.tree import tree_of
-from bigimg.places.address import is_address, is_url, redacted, split_dataset, split_member
+from bigimg.places.address import is_address, is_fetched, redacted, split_dataset, split_member
 from bigimg.places.staging import HOME
 from bigimg.types import Shape, ZarrFormat
 
@@ -124,7 +124,7 @@ def paths_of(source: object) -> Iterator[Path]:
             yield Path(name)
         elif (inside := split_member(name) or split_dataset(name)) is not None:
             yield from paths_of(inside[0])
-        elif not is_url(name):
+        elif not is_fetched(name):
             yield from map(Path, glob.glob(name, recursive=True))
     else:
         if isinstance(attrs := getattr(source, "attrs", None), Mapping):  # a DataArray or DataTree

@@ -23,7 +23,7 @@ ADDS = {
     "wsi": "slides of OpenSlide: MRXS, VMS, BIF with tiles that overlap",
     "readout": "rarer files of microscopes: OIR, OIB, VSI, ZVI, DM3, DM4, SER, EMD (experimental)",
     "n5": "N5 and Neuroglancer precomputed",
-    "remote": "OME-Zarr stores behind http(s), s3 and other addresses (files behind http(s) need no extra)",
+    "remote": "buckets, and OME-Zarr stores behind http(s) and other addresses (files behind http(s) need no extra)",
     "distributed": "a dask cluster that runs a conversion",
     "napari": "bigimg view; its Qt comes by napari[pyqt6]",
     "plot": "figures: show, ortho, montage, browse, and histograms as graphs",

@@ -34,6 +34,8 @@ class LocalCopyReader:
     """Returns the same reader in another process; without it the copy itself is opened there."""
     local: str | None = None
     """The local file that identifies the source when a conversion is continued: a zip file, a download."""
+    how: str = ""
+    """How it is fetched, and why, for a plan."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -48,7 +50,8 @@ class LocalCopyReader:
     @property
     def access(self) -> Access:
         """How its pixels can be read."""
-        return self.inner.access
+        found = self.inner.access
+        return replace(found, why=f"{found.why}; {self.how}") if self.how else found
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``; see :meth:`bigimg.reader.Reader.read`."""

@@ -33,7 +33,7 @@ from bigimg.opening.sources import (
     open_place,
     zipped_store,
 )
-from bigimg.places.address import is_store_url, other_scheme, redacted
+from bigimg.places.address import is_bucket, is_store_url, other_scheme, redacted
 from bigimg.planning.room import DECODERS_BYTES, LATER, room
 from bigimg.reader import Reader, as_part, check_source
 from bigimg.readers.arrays.array import ArrayReader, checked_world, is_computed, read_labelled
@@ -95,7 +95,7 @@ def opened(source: Source, asked: Asked) -> Reader:
                 if store is not None or (scheme and is_store_url(name)) or is_store(source):
                     no_options(redacted(name), asked.of_readers)
                     return StoreReader(with_source(open_store(store or source, series=asked.series)))
-                if scheme:
+                if scheme and not is_bucket(name):
                     raise no_file_there(redacted(name), scheme)
         return open_place(source, asked)
     asked.refuse()

@@ -14,12 +14,22 @@ from urllib.parse import urlsplit
 
 from bigimg.errors import InputError, InputNotFoundError, MissingExtraError, UsageError, few
 from bigimg.opening.local_copy import LocalCopyReader, naming
-from bigimg.places.address import MEMBER, is_store_url, is_url, redacted, split_dataset, split_member
+from bigimg.places.address import (
+    BUCKETS,
+    MEMBER,
+    is_bucket,
+    is_fetched,
+    is_store_url,
+    is_url,
+    redacted,
+    split_dataset,
+    split_member,
+)
 from bigimg.planning.memory import as_bytes
 from bigimg.reader import Reader
 from bigimg.readers.registry import find_format, no_options, only_image, open_file
 from bigimg.readers.sniffing import check_regular
-from bigimg.types import OnGap, Opening, Tilt
+from bigimg.types import Fetch, OnGap, Opening, Tilt
 from bigimg.version import install_line
 
 if TYPE_CHECKING:
@@ -27,10 +37,10 @@ if TYPE_CHECKING:
     from bigimg.places.download import Downloaded
     from bigimg.readers.plates.source import PlateSource
 
-OF_PLACES = frozenset({"series", "part", "insecure", "max_download"})
+OF_PLACES = frozenset({"series", "part", "insecure", "max_download", "fetch"})
 """Options that readers do not take: they are for a place, or for any reader, or handed on by themselves."""
 WORDS: dict[str, tuple[str, ...]] = {
-    "on_gap": get_args(OnGap.__value__), "tilt": get_args(Tilt.__value__),
+    "on_gap": get_args(OnGap.__value__), "tilt": get_args(Tilt.__value__), "fetch": get_args(Fetch.__value__),
 }  # fmt: skip
 """The values that an option may have."""
 MOST_DOWNLOADED = 10_000_000_000
@@ -96,8 +106,8 @@ class Asked:
             what = f"max_download {given!r} is not a size"
             raise UsageError(f"{what}: write a number with a unit, as in 20GB") from None
 
-    def download(self, url: str) -> Downloaded:
-        """Return the file at ``url`` in the cache."""
+    def download(self, url: str, *, least_told: int | None = None) -> Downloaded:
+        """Return the file at ``url`` in the cache; see :func:`bigimg.places.download.download`."""
         from bigimg.places.download import download
         from bigimg.places.progress import DownloadLine
 
@@ -109,6 +119,7 @@ class Asked:
                 most_bytes=self.most_bytes,
                 insecure=self.opening.get("insecure", False),
                 on_progress=line,
+                least_told=least_told,
             )
         finally:
             if line is not None:
@@ -144,7 +155,7 @@ def open_place(source: Any, asked: Asked) -> Reader:
         copy = spool(source, most_bytes=asked.most_bytes)
         return _opened_copy(str(copy.path), copy.shown, asked, copy)
     name = os.fspath(source)
-    if not os.path.lexists(name) and ((inside := split_member(name)) is not None or is_url(name)):
+    if not os.path.lexists(name) and ((inside := split_member(name)) is not None or is_fetched(name)):
         return _fetched(name, inside, asked)
     if (plate := plate_among(name, asked)) is not None:
         from bigimg.readers.plates.source import open_field
@@ -190,11 +201,11 @@ def zipped_store(source: str | os.PathLike[str], asked: Asked) -> Tree | None:
     inside = split_member(name)
     if inside is not None and is_store_url(inside[1]):
         archive, prefix = inside[0], inside[1] + "/"
-    elif is_url(name) and urlsplit(name).path.lower().endswith(NAMED_ZIPS):
+    elif is_fetched(name) and urlsplit(name).path.lower().endswith(NAMED_ZIPS):
         archive, prefix = name, ""
     else:
         return None
-    if is_url(archive):
+    if is_fetched(archive):
         found = asked.download(archive)
         return zipped_tree(found.path, prefix, shown=redacted(name), keep=found)
     if not os.path.isfile(archive):
@@ -208,10 +219,13 @@ def _fetched(name: str, inside: tuple[str, str] | None, asked: Asked) -> Reader:
     archive, member = inside or (name, None)
     copy: object = None
     on_damage = None
-    if is_url(archive):
+    if is_fetched(archive):
         if is_store_url(archive):
             raise _no_store(shown)
-        copy = found = asked.download(archive)
+        found = _here(archive, asked, alone=member is None)
+        if isinstance(found, LocalCopyReader):
+            return replace(found, reopen=partial(_fetched, name, inside, replace(asked, progress=False)))
+        copy = found
         archive, on_damage = str(found.path), found.doubt
     path = archive
     if member is not None:
@@ -227,6 +241,21 @@ def _fetched(name: str, inside: tuple[str, str] | None, asked: Asked) -> Reader:
     again = replace(asked, progress=False)
     reopen = partial(_fetched, name, inside, again)
     return _opened_copy(path, shown, asked, copy, on_damage, reopen, archive)
+
+
+def _here(address: str, asked: Asked, *, alone: bool) -> Downloaded | LocalCopyReader:
+    """Return the file at ``address`` in the cache; or a reader of its ranges, where it is large or these are asked."""
+    from bigimg.opening.by_ranges import LEAST_BYTES, by_ranges
+    from bigimg.places.transfer import Large
+
+    fetch = asked.opening.get("fetch")
+    told = LEAST_BYTES if alone and fetch is None and not address.endswith("/") else None
+    if fetch != "ranges" or not alone:
+        try:
+            return asked.download(address, least_told=told)
+        except Large:
+            pass
+    return by_ranges(address, asked.opening, asked.of_readers) or asked.download(address)
 
 
 def _opened_copy(path: str, shown: str, asked: Asked, copy: object, *more: Any) -> Reader:
@@ -260,7 +289,9 @@ def may_be_store(source: str | os.PathLike[str]) -> bool:
     check_regular(name)
     if os.path.isfile(name) and not name.lower().endswith((".zip", ".ozx")):
         return False  # the reader of stores need not be imported
-    return is_store_url(name) if is_url(name) else os.path.lexists(name) or split_member(name) is None
+    if is_url(name) or (is_bucket(name) and "." in name.rpartition("/")[2] and not os.path.lexists(name)):
+        return is_store_url(name)
+    return os.path.lexists(name) or split_member(name) is None
 
 
 def no_file_there(shown: str, scheme: str) -> InputError:
@@ -268,7 +299,7 @@ def no_file_there(shown: str, scheme: str) -> InputError:
     way = "give its path alone" if scheme == "file" else "download it first"
     return InputError(
         f"{shown}: of {scheme}:// stores alone are read, as ….zarr; files are read from paths, "
-        f"http:// and https://: {way}"
+        f"http://, https://, {', '.join(f'{each}://' for each in BUCKETS)}: {way}"
     )
 
 

@@ -8,6 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 MEMBER = "::"
 """Separates an archive from its member, as in fsspec."""
+BUCKETS = ("s3", "az", "gs", "memory")
+"""Schemes of buckets of Amazon, Azure, Google, and of those that work as theirs; ``memory`` of fsspec is for tests."""
 
 
 def is_url(name: str) -> bool:
@@ -17,6 +19,24 @@ def is_url(name: str) -> bool:
     (True, False, False)
     """
     return re.match(r"https?://", name, re.IGNORECASE) is not None
+
+
+def is_bucket(name: str) -> bool:
+    """Return whether ``name`` is an address in a bucket, whose objects are read by ranges.
+
+    >>> is_bucket("s3://bucket/b.tif"), is_bucket("memory://b.tif"), is_bucket("https://a.org/b.tif")
+    (True, True, False)
+    """
+    return re.match(f"({'|'.join(BUCKETS)})://", name, re.IGNORECASE) is not None
+
+
+def is_fetched(name: str) -> bool:
+    """Return whether ``name`` is an address from which files are read: of a web server, or in a bucket.
+
+    >>> is_fetched("s3://bucket/b.tif"), is_fetched("https://a.org/b.tif"), is_fetched("ftp://a.org/b.tif")
+    (True, True, False)
+    """
+    return is_url(name) or is_bucket(name)
 
 
 def other_scheme(name: str) -> str | None:
@@ -48,10 +68,12 @@ def split_member(name: str) -> tuple[str, str] | None:
 
     >>> split_member("a.zip::b/c.png"), split_member("https://a.org/get?x=1::c.png"), split_member("a::b")
     (('a.zip', 'b/c.png'), ('https://a.org/get?x=1', 'c.png'), None)
+    >>> split_member("s3://bucket/a.zip::b/c.png")
+    ('s3://bucket/a.zip', 'b/c.png')
     """
     archive, between, member = name.rpartition(MEMBER)
     local_zip = archive.lower().endswith(".zip") and not re.match(r"[a-z0-9+.-]+://", archive)
-    if not between or not member.strip("/") or not (is_url(archive) or local_zip):
+    if not between or not member.strip("/") or not (is_fetched(archive) or local_zip):
         return None
     return archive, member.strip("/")
 
@@ -84,8 +106,9 @@ def redacted(name: str) -> str:
 def file_name(url: str) -> str:
     """Return the last part of an address as a file name; its ending helps to recognise the format.
 
-    >>> file_name("https://a.org/x/rat%20brain.nii.gz?raw=1"), file_name("https://a.org/")
-    ('rat_brain.nii.gz', 'download')
+    >>> file_name("https://a.org/x/rat%20brain.nii.gz?raw=1"), file_name("https://a.org/"), file_name("memory://a.tif")
+    ('rat_brain.nii.gz', 'download', 'a.tif')
     """
-    last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+    path = url.partition("://")[2] if is_bucket(url) else unquote(urlsplit(url).path)
+    last = path.rstrip("/").rpartition("/")[2]
     return re.sub(r"[^\w.+-]", "_", last).lstrip(".")[-100:] or "download"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import email.utils
 import http.client
+import os
 import socket
 import ssl
 import threading
@@ -18,7 +19,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from http.client import HTTPException, HTTPResponse, InvalidURL, responses
 from urllib.error import URLError
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
@@ -191,15 +192,23 @@ def watched(cut: Callable[[], None], progress: Callable[[], int], stall: float) 
 
 
 def _opener(insecure: bool, shown: str) -> urllib.request.OpenerDirector:
-    context = ssl.create_default_context()
     if insecure:
         warn(f"{shown}: certificates are not checked (insecure)")
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context = _context(insecure, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
     opener = urllib.request.OpenerDirector()
     for handler in (urllib.request.ProxyHandler(), _Handler(), _SafeHandler(context)):
         opener.add_handler(handler)
     return opener
+
+
+@cache
+def _context(insecure: bool, *places: str | None) -> ssl.SSLContext:
+    """Return how certificates are checked; ``places`` are those that the environment names. It takes 20 ms to make."""
+    context = ssl.create_default_context()
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _response(

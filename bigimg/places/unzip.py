@@ -18,18 +18,13 @@ from pathlib import Path
 
 from bigimg.errors import InputError, InputNotFoundError, OutputError, few, reading
 from bigimg.places.cache import TemporaryCopy, TemporaryFolder, writing
+from bigimg.places.pairs import companions
 
 PIECE_BYTES = 1 << 20
 """Bytes that are unpacked at once; data files are searched in the first piece of a header."""
 
 SMALL_PIECE_BYTES = 1 << 12
 """The same of bzip2 and LZMA, of which zipfile decompresses so many bytes to any number: to 80 MB at most."""
-
-PAIRED = {".hdr", ".img", ".mhd", ".nhdr", ".head", ".brik", ".par", ".rec"}
-"""Endings of files that come in pairs with the same name up to the first dot."""
-
-HEADERS = {".mhd", ".nhdr"}
-"""Headers that name data files with any name in the same folder."""
 
 DAMAGED = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError, LookupError,
@@ -112,18 +107,10 @@ def _companions(
     opened: zipfile.ZipFile, files: dict[str, zipfile.ZipInfo], member: str, shown: str
 ) -> list[zipfile.ZipInfo]:
     """Return the other members of the image to which ``member`` belongs."""
-    ending = posixpath.splitext(member.lower().removesuffix(".gz"))[1]
-    if ending not in PAIRED:
-        return []
     folder, own = posixpath.split(member)
-    others = {n: i for n, i in files.items() if posixpath.dirname(n) == folder and n != member}
-    stem = own.partition(".")[0]
-    found = {name: info for name, info in others.items() if _base(name).partition(".")[0] == stem}
-    if ending in HEADERS:
-        text = next(pieces_of(opened, files[member], shown), b"").decode("latin-1")
-        pattern = "%" in text  # the header has a pattern of numbered files, which only its reader can expand
-        found |= {name: info for name, info in others.items() if pattern or _base(name) in text}
-    return list(found.values())
+    others = {_base(n): i for n, i in files.items() if posixpath.dirname(n) == folder and n != member}
+    found = companions(own, others, lambda: next(pieces_of(opened, files[member], shown), b""))
+    return [others[name] for name in found]
 
 
 def _copy(opened: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, shown: str) -> None:

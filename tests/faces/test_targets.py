@@ -257,7 +257,7 @@ def test_every_module_that_makes_files_is_known() -> None:
         makes |= {module} if names & makers else set()
         checks |= {module} if names & asks else set()
     # Called by those that ask; copies of ours.
-    below = {"conversion/commit", "exporters/staging", "places/spool", "places/download"}
+    below = {"conversion/commit", "exporters/staging", "places/spool", "places/transfer"}
     assert makes - below <= checks
 
 

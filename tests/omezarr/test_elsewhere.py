@@ -369,3 +369,14 @@ def test_a_quick_check_asks_the_store_and_no_remembered_listing(tmp_path: Path) 
         assert "0/c/0/0" in str(found.findings)
     finally:
         memory.rm("/bigimg-quick", recursive=True)
+
+
+def test_chunks_that_follow_one_another_come_together(ours: tuple[Path, Array]) -> None:
+    pytest.importorskip("aiohttp")
+    root, pixels = ours
+    with serving() as server:
+        server.files = {f"/a.zarr/{key}": content for key, content in objects(root).items()}
+        reader = StoreReader(open_store(server.url("/a.zarr")))
+        np.testing.assert_array_equal(reader.read(full(pixels.shape)), pixels)
+        first = [path for path, _ in server.asked if path == "/a.zarr/0/c/0/0/0"]
+        assert 1 <= len(first) <= 3 < CHUNKS  # its index, its checksums, its chunks

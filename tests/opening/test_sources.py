@@ -287,7 +287,7 @@ def test_stores_in_zip_files_are_read_in_place(server: Loopback, tmp_path: Path)
     [
         ("s3://bucket/a.zarr", MissingExtraError, r"a\.zarr.*" + re.escape(install_line("remote"))),
         ("abcd://me:secret@bucket/a.zarr", InputError, r"abcd://bucket/a\.zarr.*Protocol not known: abcd"),
-        ("s3://bucket/a.tif", InputError, r"of s3:// stores alone are read.*: download it first"),
+        ("ftp://bucket/a.tif", InputError, r"of ftp:// stores alone are read.*: download it first"),
         ("file:///a.tif", InputError, "give its path alone"),
         ("memory://none/a.zarr", InputError, r"no zarr\.json"),
     ],

@@ -74,6 +74,16 @@ class Handler(BaseHTTPRequestHandler):
         self.head(200, len(content), **self.named(content))
         self.body(content)
 
+    def do_HEAD(self) -> None:
+        path = self.path.partition("?")[0]
+        self.loopback.asked.append((self.path, dict(self.headers)))
+        self.close_connection = True
+        content = self.loopback.files.get(path)
+        if content is None:
+            self.head(404, 0)
+        else:
+            self.head(200, len(content), **self.named(content))
+
     def tag(self, content: bytes) -> str:
         return f'"{hashlib.sha256(content).hexdigest()[:16]}"' if self.loopback.named else ""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from bigimg.errors import BigimgError, InputError, InputNotFoundError, UnknownFormatError, UsageError
 from bigimg.omezarr.open import is_store, open_store
 from bigimg.opening.plates import plate_in
-from bigimg.places.address import is_url
+from bigimg.places.address import is_fetched
 from bigimg.readers.folders.pattern import is_pattern
 from bigimg.readers.plates.find import IMAGES
 from bigimg.readers.plates.imagexpress import is_htd
@@ -154,7 +154,7 @@ def _images(
     if not os.path.lexists(name) and is_pattern(name):
         yield name, ""
         return
-    if not os.path.lexists(name) and not is_url(name) and any(mark in name for mark in "*?["):
+    if not os.path.lexists(name) and not is_fetched(name) and any(mark in name for mark in "*?["):
         above = _before_wildcards(name)
         matched = sorted(glob.glob(name, recursive=True))
         if not matched:

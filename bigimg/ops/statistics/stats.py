@@ -24,7 +24,7 @@ from bigimg.opening.open import open as open_image
 from bigimg.ops.statistics.histograms import Bins, Ends, checked_bins, counts_and_edges
 from bigimg.ops.statistics.stored import Known, kept_statistics
 from bigimg.ops.statistics.tallies import Binned, Both, Dense, Sums, kinds, rebin, summary_of
-from bigimg.places.address import is_url
+from bigimg.places.address import is_fetched
 from bigimg.pyramid.partial import histogram_bins
 from bigimg.types import DType, Opening
 
@@ -94,7 +94,7 @@ def is_label_image(by: Any) -> bool:
     """Return whether ``by`` is an image rather than names of axes."""
     if by is None or (isinstance(by, list | tuple) and all(isinstance(name, str) for name in by)):
         return False
-    return not isinstance(by, str) or os.path.exists(by) or is_url(by)
+    return not isinstance(by, str) or os.path.exists(by) or is_fetched(by)
 
 
 def axes_kept(img: xarray.DataArray, by: str | Sequence[str] | None) -> list[str]:

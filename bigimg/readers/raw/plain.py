@@ -113,6 +113,9 @@ class RawFile(RawPixels):
     Reads may come from many threads: each is a ``pread`` on one descriptor, without a lock or a position.
     """
 
+    held_bytes = 0
+    """Memory that one read uses beside its result."""
+
     def __init__(self, path: str | os.PathLike[str], *, offset: int, shape: Shape, dtype: DType) -> None:
         super().__init__(path, offset=offset, shape=shape, dtype=dtype)
         self._descriptor: _Descriptor | None = None
@@ -126,6 +129,9 @@ class RawFile(RawPixels):
         file.end = os.fstat(file._descriptor.number).st_size
         file.shape = (file.end,)
         return file
+
+    def expect(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Announce the (offset, length) of this thread's next reads: behind an address they are fetched together."""
 
     def bytes_at(self, start: int, size: int) -> bytes:
         """Return ``size`` bytes of the file from ``start`` on; InputError where it ends before."""
@@ -260,6 +266,18 @@ class RawReader:
         """Return the reader of one part of complex values."""
         pixels = self.pixels.of_part(part)  # type: ignore[attr-defined]
         return replace(self, pixels=pixels, spec=of_one_part(self.spec, part))
+
+    def with_bytes(self, file: RawFile) -> RawReader | None:
+        """Return the reader of the same pixels in ``file``, which is behind an address; None if that cannot be.
+
+        The file that was opened need not hold them then.
+        """
+        own = self.pixels
+        if type(own) is not RawFile or self.access.kind != "random" or own.end > file.shape[0]:
+            return None
+        pixels = file.part(offset=own.offset, shape=own.shape, dtype=own.dtype)
+        access = replace(self.access, read_bytes=self.access.read_bytes + file.held_bytes, wide=False)
+        return replace(self, pixels=pixels, access=access)
 
     def read(self, region: Region) -> Array:
         """Return the stored values of ``region``, as a transposed view where the orders differ."""

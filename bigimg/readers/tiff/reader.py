@@ -41,6 +41,7 @@ from bigimg.readers.tiff.companion import check_names, tiff_of
 from bigimg.readers.tiff.completed import closed_chain, with_pages
 from bigimg.readers.tiff.meta import optics, own_fields, read_meaning
 from bigimg.readers.tiff.naming import as_asked, stack_of
+from bigimg.readers.tiff.ranged import announced
 from bigimg.readers.tiff.rows import CODER_BYTES, InOrder
 from bigimg.readers.tiff.segments import BAND_BYTES, DECODE_ERRORS
 from bigimg.readers.tiff.tables import MOST_PAGES, color_map, is_uncounted, read_tables
@@ -108,6 +109,7 @@ class TiffReader:
         }  # fmt: skip
         self._header: Header | None = None
         self._other: _Image | None = None
+        self._bytes: RawFile | None = None
         self._image: Shared[_Image] = Shared()
         image = self._image.get(self._parsed)
         self.spec, self.access = image.spec, image.access
@@ -124,7 +126,7 @@ class TiffReader:
         """Return a reader of the indices into the palette; None where there is none."""
         if not self._image.get(self._opened).palette:
             return None
-        return TiffReader(self.source, indices=True, **self._how)
+        return self._beside(TiffReader(self.source, indices=True, **self._how))
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -140,11 +142,24 @@ class TiffReader:
 
     def _at_level(self, level: int) -> TiffReader:
         how: _How = {**self._how, "level": level}
-        return TiffReader(self.source, indices=self._indices, part=self._part, **how)
+        return self._beside(TiffReader(self.source, indices=self._indices, part=self._part, **how))
 
     def of_part(self, part: Part) -> TiffReader:
         """Return the reader of one part of complex samples."""
-        return TiffReader(self.source, part=part, **self._how)
+        return self._beside(TiffReader(self.source, part=part, **self._how))
+
+    def _beside(self, other: TiffReader) -> TiffReader:
+        if self._bytes is not None and other.with_bytes(self._bytes) is None:
+            raise InputError(f"{self.source}: this image cannot be read by ranges; use fetch='whole'")
+        return other
+
+    def with_bytes(self, file: RawFile) -> TiffReader | None:
+        """Return the reader of the same pixels in ``file``, behind an address; None if that cannot be."""
+        if not self._image.get(self._opened).segments.with_bytes(file):
+            return None
+        self._bytes = file
+        self.access = replace(self.access, read_bytes=self.access.read_bytes + file.held_bytes, wide=False)
+        return self
 
     def like(self, path: str) -> TiffReader | None:
         """Return the reader of the TIFF at ``path`` if it has the same header as this one, so that only pixels differ.
@@ -190,7 +205,10 @@ class TiffReader:
             return self._other.of_file(
                 RawFile.bytes_of(self.source), self._header.offsets, self._header.counts
             )
-        return _Image(self.source, self._how, indices=self._indices, part=self._part)
+        image = _Image(self.source, self._how, indices=self._indices, part=self._part)
+        if self._bytes is not None:
+            image.segments.with_bytes(self._bytes)
+        return image
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_other": None, "_header": None}
@@ -283,9 +301,11 @@ class _Image:
         shown = on_all_axes(region, self.spec.dims)
         stored = self.orientation.stored(shown, *self.layout.shape[3:])
         result = np.empty(shape_of(stored), self.dtype)
-        for part in self.layout.parts(stored):
-            target = self.layout.in_page(result[part.target])
-            self.segments.fill(target, part.page, part.box[0], part.box[1:])
+        parts = [*self.layout.parts(stored)]
+        with announced(self.segments, ((part.page, part.box[0], part.box[1:]) for part in parts)):
+            for part in parts:
+                target = self.layout.in_page(result[part.target])
+                self.segments.fill(target, part.page, part.box[0], part.box[1:])
         return self.orientation.shown(result)[of_axes(self.spec.dims)]
 
     def _goes_down(self) -> bool:

@@ -165,6 +165,7 @@ class Segments:
         self._absent: Any = scheme.nodata
         if scheme.dtype.kind == "c" and scheme.part:
             self._absent = part_of(np.array([scheme.nodata], scheme.dtype), scheme.part)
+        self.remote = False  # behind an address
         self.in_order: InOrder | None = None
         """Where strips are so large that they are decoded row by row."""
         self._lock = threading.Lock()
@@ -205,6 +206,14 @@ class Segments:
         """The fewest bytes that each segment of a page can have."""
         most = 1 if self.scheme.raw else MOST_EXPANSION.get(self.scheme.compression)
         return self._needed() // most if most else np.zeros(1, np.uint64)
+
+    def with_bytes(self, file: RawFile) -> bool:
+        """Read the segments from ``file``, if all are in the file that is open now; return whether that can be."""
+        if len(self.files) > 1 or self.in_order is not None or self.scheme.compression in ZSTD:
+            return False
+        self.close()
+        self.files, self.remote = [file], True
+        return True
 
     def fill(self, out: Array, page: int, samples: slice, box: Region) -> None:
         """Copy ``samples`` of the pixels ``box`` (depth, rows, columns) of ``page`` into ``out``.
