@@ -219,7 +219,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
 
     left = folder / ".b.ome.zarr.bigimg"
     left.mkdir()
-    (left / "owner.json").write_text('{"bigimg": 1, "identity": null, "target": "b.ome.zarr"}')
+    (left / "owner.json").write_text('{"bigimg": 2, "identity": null, "target": "b.ome.zarr"}')
     return {
         "clean": of("clean", folder),
         "plan": of("plan", source, store),

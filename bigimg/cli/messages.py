@@ -19,7 +19,7 @@ from bigimg.errors import BigimgError, any_of
 
 ALIASES = {"index": "at", "position": "mm"}
 """Parameters of the library that have another name on the command line."""
-OF_ONE = {"accept": "--accept", "into": "--into"}
+OF_ONE = {"accept": "--accept", "into": "bigimg convert --into"}
 """Options of which a message says whose they are."""
 OF_CONVERT = {
     name: f"bigimg convert --{name.replace('_', '-')}" for name in ("axis", "kind", "spacing", "ome_version")

@@ -319,7 +319,7 @@ def _store(
     levels = (*_finer_levels(image, levels[0]), *levels)
     notes = (*image.notes, *more)
     if len(found) > 1:
-        ways = "choose with series=NAME, or make a store of each with bigimg convert --into FOLDER"
+        ways = "choose with series=NAME, or make a store of each with into=FOLDER"
         notes += (f"one of {len(found)} images in the store: {few(found)}; {ways}",)
     has_manifest = image.manifest is not None
     if not has_manifest:

@@ -35,7 +35,7 @@ MOST = 65500
 JPEG = (".jpg", ".jpeg")
 STREAMED = (".png", *JPEG, ".tif", ".tiff")
 """Endings of pictures that are written band by band; Pillow writes the others from memory."""
-DRAWN = ", or draw a figure (on the command line: --figure)"
+DRAWN = ", or draw it with figure=True"
 HELD_BYTES = 32 << 20
 """The largest plane that is read once into memory; of a larger one percentiles and file are two passes."""
 

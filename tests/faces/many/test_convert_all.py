@@ -375,7 +375,7 @@ def test_each_image_of_a_collection_becomes_a_store(tmp_path: Path) -> None:
     assert [Path(row.target).name for row in alone.rows] == ["run.ome.zarr"]
     np.testing.assert_array_equal(bigimg.open(tmp_path / "one/run.ome.zarr"), pixels["1"])
     told = command("convert", tmp_path / "in/run.zarr", tmp_path / "a.ome.zarr", scratch=tmp_path)
-    assert "choose with --series NAME, or make a store of each with bigimg convert --into FOLDER" in told.err
+    assert "choose with --series NAME, or make a store of each with --into FOLDER" in told.err
 
 
 def test_a_plate_with_a_damaged_field_is_absent_and_passed_by(tmp_path: Path) -> None:
