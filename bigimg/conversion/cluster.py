@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import sys
 from collections.abc import Collection, Iterator
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from bigimg.conversion.dask_pool import DaskPool
 from bigimg.conversion.dask_workers import GONE, USABLE, carried_bytes
 from bigimg.conversion.pool import ExecutorPool, Pool, ThreadPool
-from bigimg.errors import MissingExtraError, UsageError, WorkerError, one_line
+from bigimg.errors import BudgetError, MissingExtraError, UsageError, WorkerError, counted, one_line
 from bigimg.lazy.dask_compute import in_a_task
 from bigimg.lazy.foreign import kept_by_cluster
 from bigimg.lazy.node import Node
 from bigimg.planning.memory import MOST, budget_bytes, default_budget
 from bigimg.planning.options import Options
+from bigimg.planning.room import ADVICE_MARGIN
 from bigimg.reader import Reader
 from bigimg.system.memory import resident_bytes
 from bigimg.system.processes import usable_cpus
@@ -208,10 +210,24 @@ def joined(
         with apart(make) as cluster, distributed.Client(cluster, set_as_default=True):
             try:
                 yield
+            except BudgetError as error:
+                if error.allowed > budget_bytes(memory) / count:  # this process, which decodes in order
+                    raise
+                raise _of_all(error, count) from error
             finally:
                 _end(others)
     finally:
         _end(others)
+
+
+def _of_all(error: BudgetError, processes: int) -> BudgetError:
+    """Return the error of one of ``processes`` that share a budget, with the budget that all of them need."""
+    enough = math.ceil(error.needed * ADVICE_MARGIN * processes / 1e6)
+    others = [way for way in error.ways if not way.startswith("use memory=")]
+    text = f"{error.text.rstrip(':')}, in each of {counted(processes, 'process')}:"
+    return BudgetError(
+        text, needed=error.needed, allowed=error.allowed, ways=[f"use memory='{enough}MB'", *others]
+    )
 
 
 def _end(others: Collection[BaseProcess]) -> None:

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 
 import bigimg
 from bigimg.cli import cli
-from bigimg.conversion.cluster import chosen_cluster, for_workers
+from bigimg.conversion.cluster import _of_all, chosen_cluster, for_workers
 from bigimg.conversion.dask_pool import DaskPool
 from bigimg.conversion.dask_workers import versions
 from bigimg.conversion.pool import in_window
@@ -321,3 +321,11 @@ def test_the_command(
     gone = run(cli, ["verify", store, "--scheduler", "tcp://127.0.0.1:1"])
     assert isinstance(gone.exception, WorkerError), gone.output
     assert "the scheduler tcp://127.0.0.1:1 cannot be reached" in str(gone.exception)
+
+
+def test_a_refusal_names_the_budget_of_all_processes() -> None:
+    error = BudgetError(
+        "a.tif: needs 135 MB:", needed=135_000_000, allowed=128_000_000, ways=["use memory='140MB'"]
+    )
+    said = str(_of_all(error, 2))
+    assert said == "a.tif: needs 135 MB, in each of 2 processes: use memory='279MB'"
