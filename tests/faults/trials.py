@@ -102,6 +102,7 @@ def _peak() -> int:
 def _one(path: Path, out: Path) -> dict[str, Any]:
     import bigimg
     from bigimg.errors import BigimgError
+    from bigimg.opening.describe import Info
     from bigimg.types import Array
 
     target = out / "target.ome.zarr"
@@ -115,6 +116,8 @@ def _one(path: Path, out: Path) -> dict[str, Any]:
         try:
             found = bigimg.info(path)
         except BigimgError:
+            return False
+        if not isinstance(found, Info):  # of a plate, which is refused or told at once
             return False
         return max(found.shape) > LONGEST_AXIS if name == "read" else found.decoded_bytes > LARGEST
 
